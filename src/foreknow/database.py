@@ -1,0 +1,264 @@
+"""A database as Foreknow sees it: a source, what its tables mean, and the snapshot everything reads.
+
+Opening reads nothing; the schema and the snapshot are made when first asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from foreknow.errors import ConfigError, Finding, SchemaError, did_you_mean
+from foreknow.project import (
+    Project,
+    ProjectFile,
+    build_schema,
+    derived_columns,
+    load_project,
+    parse_task,
+    project_text,
+    unmentioned,
+)
+from foreknow.schema.check import check_schema
+from foreknow.schema.diagram import to_dot, to_svg, to_text
+from foreknow.schema.infer import Proposal, propose
+from foreknow.schema.profile import Containment, Declared
+from foreknow.schema.table import Schema
+from foreknow.source.base import Source
+from foreknow.source.profile import measure_containment, profile_table
+from foreknow.source.snapshot import Snapshot, open_source, stage
+from foreknow.task.task import EntityTask, check_task, is_query
+from foreknow.types import Stype
+
+__all__ = ["BoundTask", "Database", "Inspection", "open_database"]
+
+HOME = ".foreknow"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What is known of a database: a schema, counts, and what a person should look at."""
+
+    schema: Schema
+    row_counts: Mapping[str, int]
+    containments: tuple[Containment, ...]
+    notes: tuple[Finding, ...]
+    left_out: Mapping[str, str]
+    reasons: Mapping[tuple[str, str], str]
+
+    @property
+    def dangling(self) -> dict[tuple[str, str], float]:
+        """Share of link values without a row to point to, by (table, foreign key name)."""
+        return {(c.table, "+".join(c.columns)): 1 - c.share for c in self.containments if c.num_values}
+
+
+@dataclass(kw_only=True)
+class Database:
+    """An opened database. ``progress`` is told what takes time."""
+
+    project: Project
+    source: Source
+    workspace: Path
+    progress: Callable[[str], None] | None = None
+    _edited: Schema | None = field(default=None, repr=False)
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set; the first part of MLflow experiments."""
+        return self.project.dataset
+
+    @property
+    def schema(self) -> Schema:
+        """What the tables mean: from the project file, or inferred. Assign to it to change it."""
+        return self._edited if self._edited is not None else self._resolved[0]
+
+    @schema.setter
+    def schema(self, schema: Schema) -> None:
+        check_schema(schema)
+        self._edited = schema
+
+    @cached_property
+    def _staged(self) -> Snapshot:
+        """The tables of the project, or all of the source."""
+        tables = self.project.file.tables
+        return stage(
+            self.source,
+            self.workspace,
+            tables=None if tables is None else list(tables),
+            derived=None if tables is None else derived_columns(tables),
+            progress=self.progress,
+        )
+
+    @cached_property
+    def _resolved(self) -> tuple[Schema, Proposal | None]:
+        tables = self.project.file.tables
+        staged = self._staged
+        columns = {name: t.columns for name, t in staged.tables.items()}
+        if tables is None:
+            proposal = self._propose(staged, set(staged.tables))
+            return proposal.schema, proposal
+        problems = [
+            f"table '{name}' has no column '{c}'; {did_you_mean(c, columns[name], 'columns')}"
+            for name, t in tables.items()
+            for c in t.columns
+            if c not in columns[name]
+        ]
+        if problems:
+            raise SchemaError(
+                f"{len(problems)} column(s) of the project file are not in the source:\n- " + "\n- ".join(problems)
+            )
+        open_tables = unmentioned(tables, columns)
+        inferred: dict[tuple[str, str], Stype] = {}
+        if open_tables:
+            proposal = self._propose(staged, open_tables)
+            inferred = {(t.name, c.name): c.stype for t in proposal.schema for c in t.columns}
+        return build_schema(tables, columns, inferred), None
+
+    def _propose(self, staged: Snapshot, names: set[str]) -> Proposal:
+        declared = self.source.tables()
+        relations = {n: staged[n].relation for n in staged.tables}
+        with staged.connect() as connection:
+            profiles = {
+                n: profile_table(connection, relations[n], n, declared[n].declared if n in declared else Declared())
+                for n in staged.tables
+                if n in names
+            }
+
+            def measure(table: str, columns: tuple[str, ...], to_table: str, to: tuple[str, ...]) -> Containment:
+                return measure_containment(connection, relations, table, columns, to_table, to)
+
+            return propose(profiles, measure)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The staged tables of the schema."""
+        return self.snapshot_with(())
+
+    def snapshot_with(self, tables: tuple[str, ...]) -> Snapshot:
+        """The staged tables of the schema, and further tables of the source as they are."""
+        schema = self.schema
+        derived = {t.name: {c.name: c.sql for c in t.columns if c.sql is not None} for t in schema}
+        names = [*schema.tables, *(t for t in tables if t not in schema)]
+        return stage(self.source, self.workspace, tables=names, derived=derived, progress=self.progress)
+
+    def check(self) -> list[Finding]:
+        """Check the schema; returns warnings.
+
+        Raises:
+            SchemaError: With all errors at once.
+        """
+        return check_schema(self.schema)
+
+    def inspect(self) -> Inspection:
+        """What the tables hold and mean, with counts and remarks."""
+        schema, staged = self.schema, self.snapshot
+        proposal = self._resolved[1]
+        if proposal is not None and self._edited is None:
+            containments = proposal.containments
+        else:
+            relations = {n: t.relation for n, t in staged.tables.items()}
+            with staged.connect() as connection:
+                containments = tuple(
+                    measure_containment(connection, relations, t.name, k.columns, k.table, schema.key_of(k))
+                    for t in schema
+                    for k in t.foreign_keys
+                )
+        return Inspection(
+            schema=schema,
+            row_counts={n: t.num_rows for n, t in staged.tables.items()},
+            containments=containments,
+            notes=(*(proposal.notes if proposal is not None else ()), *self.check()),
+            left_out=proposal.left_out if proposal is not None else {},
+            reasons=proposal.reasons if proposal is not None else {},
+        )
+
+    def diagram(self, path: str | Path | None = None) -> str:
+        """The schema as a picture: SVG text, written to `path` if given (``.svg``)."""
+        found = self.inspect()
+        svg = to_svg(to_dot(found.schema, row_counts=found.row_counts, dangling=found.dangling)).decode()
+        if path is not None:
+            Path(path).write_text(svg)
+        return svg
+
+    def describe(self) -> str:
+        """The schema as text for a terminal."""
+        found = self.inspect()
+        return to_text(found.schema, row_counts=found.row_counts, dangling=found.dangling)
+
+    def to_yaml(self) -> str:
+        """A project file for the database as it is understood now."""
+        found = self.inspect()
+        tasks = {k: t.model_dump(mode="json", exclude_none=True) for k, t in self.project.file.tasks.items()}
+        left = tuple(f"left out: {t} ({why})" for t, why in found.left_out.items())
+        return project_text(found.schema, dataset=self.dataset, source=self.project.file.source, tasks=tasks, notes=left)
+
+    def task(self, name: str, definition: Mapping[str, Any] | None = None) -> BoundTask:
+        """A task of the project by name, or a new one.
+
+        Args:
+            name: Task name.
+            definition: What stands under ``tasks: NAME:`` in a project file; looked up there if not given.
+
+        Raises:
+            ConfigError: The task is unknown or not understood.
+            TaskError: It doesn't fit the schema.
+        """
+        task = self.project.task(name) if definition is None else parse_task(name, definition)
+        check_task(task, self.schema)
+        return BoundTask(database=self, task=task)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundTask:
+    """A task together with the database it is about."""
+
+    database: Database
+    task: EntityTask
+
+    @property
+    def experiment(self) -> str:
+        """MLflow experiment: ``Dataset/task_type/Task``."""
+        return f"{self.database.dataset}/{self.task.type}/{self.task.name}"
+
+    def snapshot(self) -> Snapshot:
+        """The schema's tables and the task's own."""
+        named = tuple(q for q in self.task.tables.values() if not is_query(q))
+        return self.database.snapshot_with(named)
+
+
+def open_database(
+    where: str | Path, *, home: str | Path | None = None, progress: Callable[[str], None] | None = None
+) -> Database:
+    """Open a database.
+
+    Args:
+        where: A DuckDB file, a folder of CSV or Parquet files, or a project file (``foreknow.yaml``, or the folder it
+            is in).
+        home: Workspace for snapshots, graphs and runs; ``.foreknow`` beside the project file or in the working
+            directory if not given.
+        progress: Told what takes time.
+
+    Raises:
+        ConfigError: The project file is not understood.
+        SourceError: There is nothing to open.
+    """
+    path = Path(where).expanduser()
+    is_project = path.suffix in (".yaml", ".yml") or (path.is_dir() and (path / "foreknow.yaml").exists())
+    if is_project:
+        project = load_project(path)
+    else:
+        if not path.exists() and "://" not in str(where):
+            raise ConfigError(
+                f"there is nothing at '{where}'", hint="give a DuckDB file, a folder of CSV or Parquet files, or a project file"
+            )
+        project = Project(file=ProjectFile(source=str(where)))
+    workspace = Path(home) if home is not None else project.base / HOME
+    return Database(
+        project=project,
+        source=open_source(project.file.source, base=project.base),
+        workspace=workspace.resolve(),
+        progress=progress,
+    )

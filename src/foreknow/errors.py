@@ -1,0 +1,177 @@
+"""What can go wrong, as one tree.
+
+    ForeknowError
+    ├── ConfigError         (ValueError)   foreknow.yaml, options, parameters
+    ├── SchemaError         (ValueError)   tables, columns, keys, links, time columns
+    ├── SourceError         (OSError)      a database, folder or file can't be read
+    ├── TaskError           (ValueError)   task tables: entities, seed times, labels, splits
+    ├── StoreError          (OSError)      snapshot, graph store or bundle on disk is damaged or of another format
+    ├── SamplingError       (ValueError)   a seed is not a row of the entity table
+    ├── TrainingError       (RuntimeError) the loss is not finite, nothing to resume, ...
+    ├── TrackingError       (RuntimeError) MLflow can't be reached, or doesn't know the run or model
+    ├── PredictionError     (ValueError)   the model doesn't fit the data it is asked to score
+    ├── SinkError           (ValueError)   a prediction table exists already or can't be written
+    └── MissingExtraError   (ImportError)  an optional package is not installed
+
+A message says what is wrong, where, with which values and how many, and what to do next. Checks collect
+their `Finding`s and raise once, so that a person mending a schema sees the whole list.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+__all__ = [
+    "ConfigError",
+    "Finding",
+    "ForeknowError",
+    "MissingExtraError",
+    "PredictionError",
+    "SamplingError",
+    "SchemaError",
+    "SinkError",
+    "SourceError",
+    "StoreError",
+    "TaskError",
+    "TrackingError",
+    "TrainingError",
+    "near_match",
+    "raise_findings",
+]
+
+Severity = Literal["error", "warning", "info"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing a check has to say.
+
+    ``name`` is a stable slug (``dangling-links``), ``count`` how many rows or values it concerns.
+    """
+
+    name: str
+    message: str
+    severity: Severity = "error"
+    table: str | None = None
+    column: str | None = None
+    count: int | None = None
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        where = ""
+        if self.table is not None:
+            where = f"table '{self.table}'"
+            if self.column is not None:
+                where += f", column '{self.column}'"
+            where += ": "
+        text = where + self.message
+        return f"{text}\n  Hint: {self.hint}" if self.hint else text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+class ForeknowError(Exception):
+    """Base of everything Foreknow raises on purpose. ``findings`` holds the parts of a collected report."""
+
+    def __init__(self, message: str, *, hint: str | None = None, findings: Sequence[Finding] = ()) -> None:
+        super().__init__(f"{message}\nHint: {hint}" if hint else message)
+        self.hint = hint
+        self.findings = tuple(findings)
+
+
+class ConfigError(ForeknowError, ValueError):
+    """A project file, option or parameter is not understood."""
+
+
+class SchemaError(ForeknowError, ValueError):
+    """Tables, columns, keys, links or time columns don't fit together."""
+
+
+class SourceError(ForeknowError, OSError):
+    """A database, folder or file can't be read."""
+
+    def __str__(self) -> str:  # OSError would print its argument tuple
+        return str(self.args[0])
+
+
+class TaskError(ForeknowError, ValueError):
+    """A task or its tables can't be used."""
+
+
+class StoreError(ForeknowError, OSError):
+    """Something Foreknow saved is missing, damaged or of another format version."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class SamplingError(ForeknowError, ValueError):
+    """Seeds can't be sampled."""
+
+
+class TrainingError(ForeknowError, RuntimeError):
+    """Training can't start, go on or resume."""
+
+
+class TrackingError(ForeknowError, RuntimeError):
+    """MLflow can't be reached or doesn't know what was asked for."""
+
+
+class PredictionError(ForeknowError, ValueError):
+    """A model and the data it is to score don't fit."""
+
+
+class SinkError(ForeknowError, ValueError):
+    """A result can't be written where it was asked to go."""
+
+
+class MissingExtraError(ForeknowError, ImportError):
+    """An optional package is missing."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"'{package}' is not installed", hint=f"pip install 'foreknow[{extra}]'")
+
+
+def near_match(name: str, names: Iterable[str]) -> str | None:
+    """Return the known name most like `name`, or None if nothing is close.
+
+    Example:
+        >>> near_match("prise", ["price", "t_dat"])
+        'price'
+    """
+    known = list(names)
+    lowered = {n.lower(): n for n in reversed(known)}
+    if name.lower() in lowered:
+        return lowered[name.lower()]
+    close = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
+    return lowered[close[0]] if close else None
+
+
+def did_you_mean(name: str, names: Iterable[str], what: str = "known names") -> str:
+    """Word a hint for a misspelt name: the near match if there is one, and what exists.
+
+    Example:
+        >>> did_you_mean("prise", ["t_dat", "price"], "columns")
+        "did you mean 'price'? Columns: price, t_dat."
+    """
+    known = sorted(names)
+    match = near_match(name, known)
+    shown = ", ".join(known[:12]) + (f", ... ({len(known)} in all)" if len(known) > 12 else "")
+    listed = f"{what[:1].upper()}{what[1:]}: {shown or 'none'}."
+    return f"did you mean '{match}'? {listed}" if match else listed
+
+
+def raise_findings(findings: Sequence[Finding], error: type[ForeknowError], intro: str) -> None:
+    """Raise `error` with all findings of severity ``error``; do nothing if there are none."""
+    errors = [f for f in findings if f.severity == "error"]
+    if not errors:
+        return
+    if len(errors) == 1:
+        raise error(f"{intro}: {errors[0]}", findings=findings)
+    listed = "\n".join(f"- {f}" for f in errors)
+    raise error(f"{intro}: {len(errors)} problems.\n{listed}", findings=findings)

@@ -1,0 +1,1 @@
+"""Graph: the rows of a snapshot as memory-mapped columns and adjacency, sorted by time."""

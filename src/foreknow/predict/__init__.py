@@ -1,0 +1,1 @@
+"""Predict: from a bundle and a database to a table of predictions."""

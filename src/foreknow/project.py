@@ -1,0 +1,426 @@
+"""The project file ``foreknow.yaml``: read, checked and written here, and nowhere else.
+
+Everything in it can be edited by hand. Unknown fields are errors with a near match; all problems are told at once.
+The full form is described in ``docs/project-file.md``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from foreknow.errors import ConfigError, Finding, near_match, raise_findings
+from foreknow.schema.table import Column, ForeignKey, Schema, Table
+from foreknow.task.metric import default_metric
+from foreknow.task.task import EntityTask
+from foreknow.train.config import TrainConfig, check_config
+from foreknow.types import Stype, TaskType
+
+__all__ = ["Project", "build_schema", "load_project", "make_config", "project_text", "task_from_file"]
+
+FILE_NAME = "foreknow.yaml"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ColumnFile(_Strict):
+    """A column with options: ``{type: numerical}``, ``{sql: "make_date(year, 1, 1)"}``, or both."""
+
+    type: Stype | None = None
+    sql: str | None = None
+
+
+class LinkFile(_Strict):
+    """A foreign key of several columns: ``{columns: [a, b], table: t}``, ``to:`` if not to its primary key."""
+
+    columns: list[str] = Field(min_length=1)
+    table: str
+    to: list[str] = []
+
+
+class TableFile(_Strict):
+    """One table of the project file."""
+
+    key: str | list[str] | None = None
+    keys: list[str | list[str]] = []
+    columns: dict[str, Stype | ColumnFile] = {}
+    links: dict[str, str] | list[LinkFile] = {}
+    time: str | None = None
+    kind: Literal["node", "edge"] = "node"
+
+
+class EntityFile(_Strict):
+    """An entity with a composite key: ``{columns: [a, b], table: t}``, ``to:`` if key columns are named otherwise."""
+
+    columns: list[str] = Field(min_length=1)
+    table: str
+    to: list[str] = []
+
+
+class TaskFile(_Strict):
+    """One task of the project file."""
+
+    tables: dict[str, str]
+    type: TaskType
+    entity: EntityFile | dict[str, str]
+    label: str
+    time: str | None = None
+    metric: str | None = None
+    inclusive: bool = True
+    context_until: dt.datetime | dt.date | None = None
+    known: list[str] = []
+
+
+class ProjectFile(_Strict):
+    """The whole file."""
+
+    dataset: str | None = None
+    source: str
+    tables: dict[str, TableFile] | None = None
+    tasks: dict[str, TaskFile] = {}
+    train: dict[str, Any] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """A read project file. ``path`` is None for a database opened without one."""
+
+    file: ProjectFile
+    path: Path | None = None
+    base: Path = field(default_factory=Path.cwd)
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set; the source's name if the file gives none."""
+        return self.file.dataset or Path(self.file.source).name.split(".")[0] or "Dataset"
+
+    def task(self, name: str) -> EntityTask:
+        """A task by name.
+
+        Raises:
+            ConfigError: There is no such task, or it makes no sense.
+        """
+        if name not in self.file.tasks:
+            match = near_match(name, self.file.tasks)
+            known = ", ".join(self.file.tasks) or "none"
+            raise ConfigError(
+                f"there is no task '{name}'",
+                hint=(f"did you mean '{match}'? " if match else "") + f"Tasks of the project: {known}.",
+            )
+        return task_from_file(name, self.file.tasks[name])
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with the booleans of version 1.2: a column may be called ``no``, ``on`` or ``y``."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+
+
+def load_project(path: Path) -> Project:
+    """Read a project file, or the one in a folder.
+
+    Raises:
+        ConfigError: It is missing, is no YAML, or holds what isn't understood.
+    """
+    if path.is_dir():
+        path = path / FILE_NAME
+    try:
+        text = path.read_text()
+    except FileNotFoundError as e:
+        raise ConfigError(
+            f"there is no project file '{path}'", hint="write one with: foreknow inspect SOURCE --write"
+        ) from e
+    try:
+        value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as e:
+        raise ConfigError(f"'{path}' is no YAML: {e}") from e
+    if not isinstance(value, dict):
+        raise ConfigError(f"'{path}' holds no fields", hint="it needs at least: source: PATH")
+    file = _validate(ProjectFile, value, str(path))
+    make_config(file.train, where=f"{path}, train")
+    return Project(file=file, path=path, base=path.parent.resolve())
+
+
+def make_config(values: Mapping[str, Any], *, where: str = "training parameters") -> TrainConfig:
+    """Training parameters from plain values (YAML, CLI, JSON), on top of the defaults.
+
+    Raises:
+        ConfigError: Unknown names with near matches, wrong types and ranges.
+    """
+    known = {f.name: f for f in fields(TrainConfig)}
+    findings: list[Finding] = []
+    clean: dict[str, Any] = {}
+    hints = _type_hints(TrainConfig)
+    for name, value in values.items():
+        if name not in known:
+            match = near_match(name, known)
+            findings.append(
+                Finding(
+                    name="unknown-parameter",
+                    message=f"unknown parameter '{name}'",
+                    hint=f"did you mean '{match}'?" if match else f"known: {', '.join(sorted(known))}",
+                )
+            )
+            continue
+        try:
+            clean[name] = TypeAdapter(hints[name]).validate_python(value)
+        except ValidationError as e:
+            findings.append(
+                Finding(name="parameter", message=f"{name} is {value!r}: {e.errors()[0]['msg'].lower()}")
+            )
+    raise_findings(findings, ConfigError, where)
+    config = TrainConfig(**clean)
+    check_config(config)
+    return config
+
+
+def _type_hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def task_from_file(name: str, file: TaskFile) -> EntityTask:
+    """A task from its part of the project file."""
+    if isinstance(file.entity, EntityFile):
+        table, columns = file.entity.table, tuple(file.entity.columns)
+        key = tuple(file.entity.to) or columns
+    else:
+        targets = {c: t.rpartition(".") for c, t in file.entity.items()}
+        wrong = [c for c, (table, dot, _) in targets.items() if not dot]
+        tables = {table for table, _, _ in targets.values()}
+        if wrong or len(tables) != 1:
+            raise ConfigError(
+                f"task '{name}': entity is {dict(file.entity)}",
+                hint="write {COLUMN: TABLE.KEY}, e.g. {customer_id: customers.customer_id}",
+            )
+        table, columns = tables.pop(), tuple(targets)
+        key = tuple(k for _, _, k in targets.values())
+    if len(key) != len(columns):
+        raise ConfigError(f"task '{name}': entity has {len(columns)} columns but to: names {len(key)}")
+    until = file.context_until
+    if isinstance(until, dt.date) and not isinstance(until, dt.datetime):
+        until = dt.datetime(until.year, until.month, until.day)
+    if until is not None and until.tzinfo is None:
+        until = until.replace(tzinfo=dt.UTC)
+    return EntityTask(
+        name=name,
+        type=file.type,
+        entity_table=table,
+        entity_columns=columns,
+        entity_key=key,
+        label=file.label,
+        time=file.time,
+        metric=file.metric or default_metric(file.type),
+        tables=file.tables,
+        inclusive=file.inclusive,
+        context_until=None if until is None else int(until.timestamp()),
+        known=tuple(file.known),
+    )
+
+
+def parse_task(name: str, value: Mapping[str, Any]) -> EntityTask:
+    """A task from plain values, as they stand under ``tasks:``.
+
+    Raises:
+        ConfigError: Unknown fields and wrong types, with near matches.
+    """
+    return task_from_file(name, _validate(TaskFile, dict(value), f"task '{name}'"))
+
+
+def build_schema(
+    tables: Mapping[str, TableFile],
+    columns: Mapping[str, Mapping[str, str]],
+    inferred: Mapping[tuple[str, str], Stype],
+) -> Schema:
+    """The schema a project file describes.
+
+    Args:
+        tables: Of the project file.
+        columns: DuckDB types by table and column, derived columns included.
+        inferred: Meaning of columns the file doesn't mention, by (table, column).
+    """
+    built = {}
+    for name, t in tables.items():
+        key = _names(t.key)
+        candidates = tuple(_names(k) for k in t.keys)
+        links = _links(t, tables)
+        in_keys = {c for k in (key, *candidates) for c in k} | {c for fk in links for c in fk.columns}
+        made = []
+        for column, dtype in columns[name].items():
+            given = t.columns.get(column)
+            sql = given.sql if isinstance(given, ColumnFile) else None
+            said = given.type if isinstance(given, ColumnFile) else given
+            if said is None and column == t.time:
+                said = Stype.TIMESTAMP
+            if said is None:
+                said = Stype.KEY if column in in_keys else inferred.get((name, column), Stype.IGNORE)
+            made.append(Column(name=column, stype=said, dtype=dtype, sql=sql))
+        built[name] = Table(
+            name=name,
+            columns=tuple(made),
+            primary_key=key,
+            candidate_keys=candidates,
+            foreign_keys=links,
+            time_column=t.time,
+            kind=t.kind,
+        )
+    return Schema(built)
+
+
+def unmentioned(tables: Mapping[str, TableFile], columns: Mapping[str, Mapping[str, str]]) -> set[str]:
+    """Tables with columns whose meaning the project file leaves open."""
+    found = set()
+    for name, t in tables.items():
+        said = {c for c, v in t.columns.items() if not isinstance(v, ColumnFile) or v.type is not None}
+        keys = {c for k in (_names(t.key), *map(_names, t.keys)) for c in k}
+        links = {c for fk in _links(t, tables) for c in fk.columns}
+        if set(columns[name]) - said - keys - links - {t.time}:
+            found.add(name)
+    return found
+
+
+def derived_columns(tables: Mapping[str, TableFile]) -> dict[str, dict[str, str]]:
+    """SQL of derived columns, by table and column."""
+    return {
+        name: {c: v.sql for c, v in t.columns.items() if isinstance(v, ColumnFile) and v.sql is not None}
+        for name, t in tables.items()
+    }
+
+
+def project_text(
+    schema: Schema, *, dataset: str, source: str, tasks: Mapping[str, Any] | None = None, notes: tuple[str, ...] = ()
+) -> str:
+    """A project file for a schema, laid out to be read and edited."""
+    lines = ["# Foreknow project file. Edit anything; unknown fields are errors. See docs/project-file.md"]
+    lines += [f"# {note}" for note in notes]
+    lines += [f"dataset: {_scalar(dataset)}", f"source: {_scalar(source)}", "", "tables:"]
+    for t in schema:
+        lines.append(f"  {_scalar(t.name)}:")
+        if t.kind == "edge":
+            lines.append("    kind: edge")
+        if t.primary_key:
+            lines.append(f"    key: {_key(t.primary_key)}")
+        if t.candidate_keys:
+            lines.append(f"    keys: [{', '.join(_key(k) for k in t.candidate_keys)}]")
+        if t.time_column:
+            lines.append(f"    time: {_scalar(t.time_column)}")
+        if t.foreign_keys:
+            lines.append("    links:")
+            simple = all(len(k.columns) == 1 and not k.to for k in t.foreign_keys)
+            for k in t.foreign_keys:
+                if simple and len({x.columns for x in t.foreign_keys}) == len(t.foreign_keys):
+                    lines.append(f"      {_scalar(k.columns[0])}: {_scalar(k.table)}")
+                else:
+                    to = f", to: {_list(k.to)}" if k.to else ""
+                    lines.append(f"      - {{columns: {_list(k.columns)}, table: {_scalar(k.table)}{to}}}")
+        keyed = {c for k in t.keys for c in k} | {c for k in t.foreign_keys for c in k.columns}
+        shown = [c for c in t.columns if not (c.name in keyed and c.stype is Stype.KEY and c.sql is None)]
+        if shown:
+            lines.append("    columns:")
+        for c in shown:
+            value = str(c.stype) if c.sql is None else f"{{type: {c.stype}, sql: {_scalar(c.sql)}}}"
+            lines.append(f"      {_scalar(c.name)}: {value}")
+    text = "\n".join(lines) + "\n"
+    if tasks:
+        text += "\n" + yaml.safe_dump({"tasks": dict(tasks)}, sort_keys=False, width=110, allow_unicode=True)
+    return text
+
+
+def _links(t: TableFile, tables: Mapping[str, TableFile]) -> tuple[ForeignKey, ...]:
+    """Foreign keys; ``column: table`` or ``column: table.key``. A table of that very name goes first."""
+    if isinstance(t.links, list):
+        return tuple(ForeignKey(columns=tuple(k.columns), table=k.table, to=tuple(k.to)) for k in t.links)
+    links = []
+    for column, target in t.links.items():
+        table, dot, key = target.rpartition(".")
+        if not dot or target in tables:
+            table, key = target, ""
+        links.append(ForeignKey(columns=(column,), table=table, to=(key,) if key else ()))
+    return tuple(links)
+
+
+def _names(value: str | list[str] | None) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _scalar(text: str) -> str:
+    dumped: str = yaml.safe_dump(text, default_flow_style=True, width=10_000, allow_unicode=True)
+    return dumped.removesuffix("\n").removesuffix("\n...")
+
+
+def _list(names: tuple[str, ...]) -> str:
+    return "[" + ", ".join(_scalar(n) for n in names) + "]"
+
+
+def _key(names: tuple[str, ...]) -> str:
+    return _scalar(names[0]) if len(names) == 1 else _list(names)
+
+
+def _validate(model: type[Any], value: Any, where: str) -> Any:
+    try:
+        return model.model_validate(value)
+    except ValidationError as e:
+        findings = []
+        for error in e.errors():
+            findings.append(_finding(model, error))
+        unique = list({str(f): f for f in findings}.values())
+        raise_findings(unique, ConfigError, where)
+        raise
+
+
+def _finding(model: type[BaseModel], error: Any) -> Finding:
+    path = [str(p) for p in error["loc"] if not str(p).endswith(("File", "]"))]
+    at = ".".join(p for p in path if p not in ("str", "int"))
+    if error["type"] == "extra_forbidden":
+        known = _fields_at(model, error["loc"][:-1])
+        match = near_match(path[-1], known)
+        if path[-1] == "query":
+            return Finding(
+                name="unsupported-field",
+                message=f"{at}: predictive queries are not part of this version",
+                hint="give finished task tables or SQL under tables: {train: ..., validation: ..., test: ...}",
+            )
+        return Finding(
+            name="unknown-field",
+            message=f"{at}: unknown field",
+            hint=f"did you mean '{match}'?" if match else f"fields here: {', '.join(known)}",
+        )
+    given = error.get("input")
+    shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
+    if error["type"] == "enum" and isinstance(given, str):
+        allowed = [str(s) for s in (TaskType if path[-1] == "type" and path[0] == "tasks" else Stype)]
+        match = near_match(given, allowed)
+        hint = f"did you mean '{match}'?" if match else f"choose one of {', '.join(allowed)}"
+        return Finding(name="bad-value", message=f"{at}: '{given}' is not known here", hint=hint)
+    return Finding(name="bad-value", message=f"{at}: {error['msg'].lower()}{shown}")
+
+
+def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
+    """Field names of the model a location stands in: the deepest one named on the way."""
+    named = {c.__name__: c for c in (ColumnFile, LinkFile, TableFile, EntityFile, TaskFile, ProjectFile)}
+    parents = {"tables": TableFile, "tasks": TaskFile}
+    found: type[BaseModel] = model
+    for i, part in enumerate(loc):
+        if str(part) in named:
+            found = named[str(part)]
+        elif part in parents and model is ProjectFile and i == 0 and len(loc) > 1:
+            found = parents[part]
+    return list(found.model_fields)

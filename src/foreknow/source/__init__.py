@@ -1,0 +1,1 @@
+"""Source: where rows come from. The only room that opens databases and files for reading."""

@@ -1,0 +1,294 @@
+"""The snapshot: every table staged once to Parquet, with a fingerprint of its content.
+
+Everything after this file reads only the snapshot. A table is staged again only if its source may have changed
+(its signature differs) or its derived columns did. The fingerprint says whether the rows really differ: it is a
+sum of row hashes, the same whatever the order of the rows, and names the graph store built from them.
+
+Layout, below the workspace::
+
+    snapshots/<source>/<table>-<key>.parquet    rows, derived columns included
+    snapshots/<source>/<table>-<key>.json       row count, columns, fingerprint
+
+``<key>`` hashes the table's signature and derived columns. The two newest versions of a table are kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from foreknow.errors import SchemaError, SourceError, StoreError, did_you_mean
+from foreknow.source.base import Source
+from foreknow.source.duckdb import DuckDBSource
+from foreknow.source.files import FolderSource
+from foreknow.source.sql import columns_list, fetch_all, fetch_one, literal, quote
+
+__all__ = ["Snapshot", "StagedTable", "open_source", "stage"]
+
+FORMAT = 1  # of the sidecar files
+KEEP = 2  # versions of a table kept on disk
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagedTable:
+    """One table of the snapshot. ``columns`` maps names to DuckDB types, derived ones last."""
+
+    name: str
+    path: Path
+    num_rows: int
+    columns: Mapping[str, str]
+    fingerprint: str
+
+    @property
+    def relation(self) -> str:
+        """SQL that goes after FROM."""
+        return f"read_parquet({literal(str(self.path))})"
+
+    @property
+    def numbered_relation(self) -> str:
+        """As `relation`, with column ``file_row_number``, from 0."""
+        return f"read_parquet({literal(str(self.path))}, file_row_number = true)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """A consistent copy of the tables of a project."""
+
+    uri: str
+    tables: Mapping[str, StagedTable] = field(default_factory=dict)
+
+    def __getitem__(self, table: str) -> StagedTable:
+        if table not in self.tables:
+            raise SourceError(f"'{self.uri}' has no table '{table}'", hint=did_you_mean(table, self.tables, "tables"))
+        return self.tables[table]
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all tables together: 16 hexadecimal digits."""
+        parts = [f"{t.name}={t.fingerprint}" for t in sorted(self.tables.values(), key=lambda t: t.name)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """A fresh in-memory DuckDB in which every table is a view of its own name. Times are UTC."""
+        connection = duckdb.connect()
+        connection.execute("SET TimeZone = 'UTC'")
+        for t in self.tables.values():
+            schema, _, name = t.name.rpartition(".")
+            if schema:
+                connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
+            connection.execute(f"CREATE VIEW {quote(schema or 'main')}.{quote(name)} AS SELECT * FROM {t.relation}")
+        return connection
+
+
+def open_source(uri: str, *, base: Path | None = None) -> Source:
+    """Open the source a person named: a DuckDB file, a folder of CSV or Parquet files, or one such file.
+
+    Args:
+        uri: What the person wrote; relative paths are relative to `base`.
+        base: Folder of the project file; the working directory if not given.
+
+    Raises:
+        SourceError: Nothing is there, or of no kind that can be read.
+    """
+    if "://" in uri:
+        scheme = uri.split("://", 1)[0]
+        raise SourceError(
+            f"sources of kind '{scheme}' can't be read by this version",
+            hint="give a DuckDB file or a folder of CSV or Parquet files",
+        )
+    path = Path(uri).expanduser()
+    path = path if path.is_absolute() else (base or Path.cwd()) / path
+    if path.is_dir() or path.name.lower().endswith((".csv", ".tsv", ".gz", ".zst", ".parquet")):
+        return FolderSource(path)
+    return DuckDBSource(path)
+
+
+def stage(
+    source: Source,
+    workspace: Path,
+    *,
+    tables: Iterable[str] | None = None,
+    derived: Mapping[str, Mapping[str, str]] | None = None,
+    progress: Progress | None = None,
+) -> Snapshot:
+    """Copy tables to Parquet, or find that they are there already.
+
+    Args:
+        source: Where the rows are.
+        workspace: Folder under which snapshots live.
+        tables: Names to stage; all of the source if not given.
+        derived: SQL of derived columns by table and column; they may use the table's own columns.
+        progress: Called with one line per table that is really read.
+
+    Raises:
+        SourceError: A table is missing or can't be read.
+        SchemaError: A derived column's SQL is wrong.
+    """
+    available = source.tables()
+    names = list(available) if tables is None else list(tables)
+    unknown = [n for n in names if n not in available]
+    if unknown:
+        raise SourceError(
+            f"{len(unknown)} table(s) are not in '{source.uri}': {', '.join(map(repr, unknown))}",
+            hint=did_you_mean(unknown[0], available, "tables"),
+        )
+    tag = hashlib.sha256(str(Path(source.uri).resolve()).encode()).hexdigest()[:8]
+    folder = workspace / "snapshots" / f"{_slug(Path(source.uri).stem)}-{tag}"
+    folder.mkdir(parents=True, exist_ok=True)
+    staged = {}
+    for name in names:
+        staged[name] = _stage_table(source, name, folder, dict((derived or {}).get(name, {})), progress)
+    return Snapshot(uri=source.uri, tables=staged)
+
+
+def resign(source: Source, workspace: Path, before: Mapping[str, str]) -> None:
+    """Tell the snapshot that Foreknow itself changed the source's file, not its tables.
+
+    Writing a prediction table into a DuckDB file changes the file's signature; without this every table would be
+    staged again.
+
+    Args:
+        source: The source after the change.
+        workspace: As in `stage`.
+        before: Signature of each table just before the change.
+    """
+    tag = hashlib.sha256(str(Path(source.uri).resolve()).encode()).hexdigest()[:8]
+    folder = workspace / "snapshots" / f"{_slug(Path(source.uri).stem)}-{tag}"
+    for sidecar in sorted(folder.glob("*.json")):
+        meta = json.loads(sidecar.read_text())
+        if before.get(meta["name"]) != meta["signature"]:
+            continue
+        signature = source.signature(meta["name"])
+        stem = _stem(meta["name"], signature, meta["derived"])
+        if folder / f"{stem}.json" == sidecar:
+            continue
+        os.replace(sidecar.with_suffix(".parquet"), folder / f"{stem}.parquet")
+        _write_json(folder / f"{stem}.json", {**meta, "signature": signature})
+        sidecar.unlink()
+
+
+def _stage_table(
+    source: Source, name: str, folder: Path, derived: dict[str, str], progress: Progress | None
+) -> StagedTable:
+    signature = source.signature(name)
+    stem = _stem(name, signature, derived)
+    path, sidecar = folder / f"{stem}.parquet", folder / f"{stem}.json"
+    if sidecar.exists() and path.exists():
+        meta = json.loads(sidecar.read_text())
+        if meta.get("format") != FORMAT:
+            raise StoreError(
+                f"the snapshot '{sidecar.name}' is of format {meta.get('format')}, this version reads {FORMAT}",
+                hint=f"delete '{folder}'; it will be staged again",
+            )
+        return _staged(name, path, meta)
+    if progress is not None:
+        progress(f"reading {name}")
+    temporary = folder / f".{stem}.{os.getpid()}.parquet"
+    try:
+        num_rows, columns, fingerprint = _copy(source, name, derived, temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    meta = {
+        "format": FORMAT,
+        "name": name,
+        "num_rows": num_rows,
+        "columns": columns,
+        "fingerprint": fingerprint,
+        "signature": signature,
+        "derived": derived,
+    }
+    _write_json(sidecar, meta)
+    _drop_old(folder, name)
+    return _staged(name, path, meta)
+
+
+def _copy(source: Source, name: str, derived: dict[str, str], path: Path) -> tuple[int, dict[str, str], str]:
+    """Write one table to `path`; return row count, columns and fingerprint."""
+    while True:
+        with duckdb.connect() as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            relation = source.relation(name, connection)
+            own = [r[0] for r in fetch_all(connection, f"DESCRIBE SELECT * FROM {relation}")]
+            _check_derived(connection, relation, name, own, derived)
+            added = "".join(f", ({sql}) AS {quote(column)}" for column, sql in derived.items())
+            try:
+                connection.execute(f"COPY (SELECT *{added} FROM {relation}) TO {literal(str(path))} (FORMAT parquet)")
+            except duckdb.Error as e:
+                if isinstance(source, FolderSource) and source.widen(name):
+                    continue
+                first = str(e).splitlines()[0]
+                if derived:
+                    raise SchemaError(f"table '{name}': can't stage it: {first}") from e
+                raise SourceError(f"table '{name}': can't read it: {first}") from e
+            staged = f"read_parquet({literal(str(path))})"
+            columns = {r[0]: r[1] for r in fetch_all(connection, f"DESCRIBE SELECT * FROM {staged}")}
+            row = fetch_one(
+                connection,
+                f"SELECT count(*), coalesce(sum(hash({columns_list(columns)})::HUGEINT), 0) FROM {staged}",
+            )
+            layout = json.dumps([columns, int(row[0]), str(row[1])])
+            return int(row[0]), columns, hashlib.sha256(layout.encode()).hexdigest()[:16]
+
+
+def _check_derived(
+    connection: duckdb.DuckDBPyConnection, relation: str, table: str, own: list[str], derived: dict[str, str]
+) -> None:
+    problems = []
+    for column, sql in derived.items():
+        if column in own:
+            problems.append(f"column '{column}' exists already; derive it under another name")
+            continue
+        try:
+            fetch_all(connection, f"DESCRIBE SELECT ({sql}) FROM {relation}")
+        except duckdb.Error as e:
+            problems.append(f"column '{column}': {str(e).splitlines()[0]}")
+    if problems:
+        raise SchemaError(
+            f"table '{table}': {len(problems)} derived column(s) can't be computed:\n- " + "\n- ".join(problems)
+        )
+
+
+def _staged(name: str, path: Path, meta: Mapping[str, Any]) -> StagedTable:
+    return StagedTable(
+        name=name,
+        path=path,
+        num_rows=meta["num_rows"],
+        columns=meta["columns"],
+        fingerprint=meta["fingerprint"],
+    )
+
+
+def _stem(name: str, signature: str, derived: Mapping[str, str]) -> str:
+    key = json.dumps([name, signature, dict(derived)], sort_keys=True)
+    return f"{_slug(name)}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:60] or "_"
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(value, indent=1))
+    os.replace(temporary, path)
+
+
+def _drop_old(folder: Path, name: str) -> None:
+    versions = []
+    for sidecar in folder.glob("*.json"):
+        if json.loads(sidecar.read_text()).get("name") == name:
+            versions.append((sidecar.stat().st_mtime_ns, sidecar))
+    for _, sidecar in sorted(versions)[:-KEEP]:
+        sidecar.with_suffix(".parquet").unlink(missing_ok=True)
+        sidecar.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Task: what is predicted, for which rows, at which times, and how it is scored."""

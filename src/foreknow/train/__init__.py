@@ -1,0 +1,1 @@
+"""Train: the loop, its checkpoints, its baselines and its pictures."""

@@ -1,0 +1,147 @@
+"""Baselines beside the network, so that its score can be judged: same rows, same splits, same metrics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from foreknow.graph.encode import TableFeatures
+from foreknow.graph.store import GraphTable
+from foreknow.task.label import LabelEncoding
+from foreknow.task.metric import evaluate
+from foreknow.train.loop import SplitData
+from foreknow.types import NEVER, TaskType
+
+__all__ = ["Row", "entity_baseline", "majority_baseline", "score"]
+
+ROUNDS, STOP_AFTER, MAX_ROWS = 400, 30, 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One model on the scoreboard: all metrics on validation and test, and the seconds it took to train."""
+
+    model: str
+    val: Mapping[str, float]
+    test: Mapping[str, float]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"model": self.model, "val": dict(self.val), "test": dict(self.test), "seconds": round(self.seconds, 3)}
+
+
+def score(labels: LabelEncoding, target: np.ndarray, output: np.ndarray) -> dict[str, float]:
+    """All metrics of the task's type over the rows whose label is known."""
+    known = np.isfinite(target).reshape(len(target), -1).all(axis=1)
+    if labels.type is TaskType.MULTICLASS:
+        known = target >= -1  # a class unseen in training counts as an error, a missing label as nothing
+    return evaluate(labels.type, target[known], output[known])
+
+
+def majority_baseline(labels: LabelEncoding, splits: Mapping[str, SplitData], metric: str) -> Row:
+    """Predict what is most common: class shares of the training rows, or their mean (median for absolute errors)."""
+
+    def predict(n: int) -> np.ndarray:
+        if labels.type is TaskType.REGRESSION:
+            return np.full(n, labels.median if metric in ("mae", "mape") else labels.mean)
+        shares = np.array(labels.shares)
+        return np.full(n, shares[1]) if labels.type is TaskType.BINARY else np.tile(shares, (n, 1))
+
+    name = "majority" if labels.type.is_classification else ("median" if metric in ("mae", "mape") else "mean")
+    return _row(name, labels, splits, {k: predict(len(s)) for k, s in splits.items()}, 0.0)
+
+
+def entity_baseline(
+    labels: LabelEncoding,
+    splits: Mapping[str, SplitData],
+    features: TableFeatures,
+    table: GraphTable,
+    *,
+    metric: str,
+    known: tuple[str, ...],
+    inclusive: bool,
+    seed: int,
+) -> Row | None:
+    """LightGBM on the entity's own columns: what a flat table without history gives. None if there are no columns.
+
+    Columns of rows later than their seed time are hidden, as they are from the network.
+    """
+    import lightgbm as lgb
+
+    started = time.monotonic()
+    num_columns = features.encoding.dense_size + len(features.encoding.categories)
+    if not num_columns:
+        return None
+
+    def matrix(split: SplitData) -> np.ndarray:
+        seeds = split.seeds
+        rows = features.gather(seeds.row, seeds.time)
+        if table.time is not None:
+            own = table.time[seeds.row]
+            later = (own > seeds.time) if inclusive else (own >= seeds.time)
+            rows = features.hide(rows, later | (own == NEVER), known)
+        return np.concatenate([rows.dense, rows.category.astype(np.float32)], axis=1)
+
+    train = splits["train"]
+    if len(train) > MAX_ROWS:
+        keep = np.linspace(0, len(train) - 1, MAX_ROWS).astype(np.int64)
+        train = SplitData(
+            seeds=type(train.seeds)(row=train.seeds.row[keep], time=train.seeds.time[keep]), target=train.target[keep]
+        )
+    data = {"train": matrix(train), **{k: matrix(s) for k, s in splits.items() if k != "train"}}
+    categorical = list(range(features.encoding.dense_size, num_columns))
+    params: dict[str, Any] = {
+        "learning_rate": 0.05,
+        "num_leaves": 31,
+        "verbosity": -1,
+        "seed": seed,
+        "deterministic": True,
+        "force_row_wise": True,
+        "max_cat_to_onehot": 8,
+    }
+
+    def boost(objective: str, target: np.ndarray, val_target: np.ndarray, **more: Any) -> lgb.Booster:
+        train_set = lgb.Dataset(data["train"], target, categorical_feature=categorical, free_raw_data=False)
+        val_set = lgb.Dataset(data["validation"], val_target, reference=train_set)
+        return lgb.train(
+            {**params, "objective": objective, **more},
+            train_set,
+            ROUNDS,
+            valid_sets=[val_set],
+            callbacks=[lgb.early_stopping(STOP_AFTER, verbose=False)],
+        )
+
+    y, v = train.target, splits["validation"].target
+    outputs: dict[str, np.ndarray] = {}
+    if labels.type is TaskType.MULTILABEL:
+        columns = [boost("binary", y[:, k], v[:, k]) if len(np.unique(y[:, k])) > 1 else None for k in range(y.shape[1])]
+        for name in splits:
+            outputs[name] = np.stack(
+                [b.predict(data[name]) if b else np.full(len(data[name]), y[0, k]) for k, b in enumerate(columns)], axis=1
+            )
+    else:
+        if labels.type is TaskType.BINARY:
+            booster = boost("binary", y, v)
+        elif labels.type is TaskType.MULTICLASS:
+            booster = boost("multiclass", y, np.maximum(v, 0), num_class=len(labels.classes))
+        else:
+            booster = boost("l1" if metric in ("mae", "mape") else "l2", y, v)
+        for name in splits:
+            outputs[name] = np.asarray(booster.predict(data[name]))
+    return _row("entity columns (LightGBM)", labels, splits, outputs, time.monotonic() - started)
+
+
+def _row(
+    name: str,
+    labels: LabelEncoding,
+    splits: Mapping[str, SplitData],
+    outputs: Mapping[str, np.ndarray],
+    seconds: float,
+) -> Row:
+    scores = {k: score(labels, splits[k].target, outputs[k]) for k in ("validation", "test") if k in splits}
+    return Row(model=name, val=scores.get("validation", {}), test=scores.get("test", {}), seconds=seconds)
