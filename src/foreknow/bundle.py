@@ -106,7 +106,9 @@ class Bundle:
         (folder / "encoding.json").write_text(json.dumps(self.encoding.to_dict(), indent=1))
         arrays = {k: np.ascontiguousarray(v) for k, v in self.encoding.arrays.items()}
         save_arrays(arrays, folder / "encoding.safetensors")
-        save_tensors({k: v.detach().cpu().contiguous() for k, v in self.weights.items()}, folder / "weights.safetensors")
+        save_tensors(
+            {k: v.detach().cpu().contiguous() for k, v in self.weights.items()}, folder / "weights.safetensors"
+        )
         return folder
 
     @classmethod

@@ -193,7 +193,9 @@ class Database:
         found = self.inspect()
         tasks = {k: t.model_dump(mode="json", exclude_none=True) for k, t in self.project.file.tasks.items()}
         left = tuple(f"left out: {t} ({why})" for t, why in found.left_out.items())
-        return project_text(found.schema, dataset=self.dataset, source=self.project.file.source, tasks=tasks, notes=left)
+        return project_text(
+            found.schema, dataset=self.dataset, source=self.project.file.source, tasks=tasks, notes=left
+        )
 
     def task(self, name: str, definition: Mapping[str, Any] | None = None) -> BoundTask:
         """A task of the project by name, or a new one.
@@ -252,7 +254,8 @@ def open_database(
     else:
         if not path.exists() and "://" not in str(where):
             raise ConfigError(
-                f"there is nothing at '{where}'", hint="give a DuckDB file, a folder of CSV or Parquet files, or a project file"
+                f"there is nothing at '{where}'",
+                hint="give a DuckDB file, a folder of CSV or Parquet files, or a project file",
             )
         project = Project(file=ProjectFile(source=str(where)))
     workspace = Path(home) if home is not None else project.base / HOME

@@ -182,9 +182,7 @@ def make_config(values: Mapping[str, Any], *, where: str = "training parameters"
         try:
             clean[name] = TypeAdapter(hints[name]).validate_python(value)
         except ValidationError as e:
-            findings.append(
-                Finding(name="parameter", message=f"{name} is {value!r}: {e.errors()[0]['msg'].lower()}")
-            )
+            findings.append(Finding(name="parameter", message=f"{name} is {value!r}: {e.errors()[0]['msg'].lower()}"))
     raise_findings(findings, ConfigError, where)
     config = TrainConfig(**clean)
     check_config(config)

@@ -39,7 +39,8 @@ from foreknow.project import project_text
 from foreknow.sample.loader import Loader, Seeds
 from foreknow.source.snapshot import Snapshot, resign
 from foreknow.task.label import LabelEncoding, encode_labels, fit_labels
-from foreknow.task.table import TaskTable, check_splits, read_task_table
+from foreknow.task.metric import metric as find_metric
+from foreknow.task.table import NO_TIME, TaskTable, check_splits, read_task_table
 from foreknow.task.task import EntityTask, is_query
 from foreknow.track.base import RunStatus
 from foreknow.track.mlflow import MLflowTracker, Registry
@@ -49,7 +50,21 @@ from foreknow.train.loop import EpochRecord, FitResult, SplitData, fit, resolve_
 from foreknow.train.scoreboard import Row, entity_baseline, majority_baseline, score
 from foreknow.types import TaskType
 
-__all__ = ["Prediction", "Prepared", "Reporter", "Run", "Silent", "evaluate", "load_bundle", "predict", "prepare", "train"]
+__all__ = [
+    "Prediction",
+    "Prepared",
+    "Reporter",
+    "Run",
+    "Silent",
+    "describe_splits",
+    "evaluate",
+    "find_resumable",
+    "load_bundle",
+    "predict",
+    "prepare",
+    "resumed_config",
+    "train",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -150,21 +165,23 @@ class Run:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, as ``foreknow train --json`` prints them."""
-        return {
-            "run_id": self.run_id,
-            "run_name": self.run_name,
-            "url": self.url,
-            "experiment": self.experiment,
-            "status": self.status,
-            "metrics": {k: dict(v) for k, v in self.metrics.items()},
-            "scoreboard": [r.to_dict() for r in self.scoreboard],
-            "best_epoch": self.best_epoch,
-            "epochs": len(self.history),
-            "stopped": self.stopped,
-            "seconds": {k: round(v, 3) for k, v in self.seconds.items()},
-            "model_uri": self.model_uri,
-            "model_version": self.model_version,
-        }
+        return _json_ready(
+            {
+                "run_id": self.run_id,
+                "run_name": self.run_name,
+                "url": self.url,
+                "experiment": self.experiment,
+                "status": self.status,
+                "metrics": {k: dict(v) for k, v in self.metrics.items()},
+                "scoreboard": [r.to_dict() for r in self.scoreboard],
+                "best_epoch": self.best_epoch,
+                "epochs": len(self.history),
+                "stopped": self.stopped,
+                "seconds": {k: round(v, 3) for k, v in self.seconds.items()},
+                "model_uri": self.model_uri,
+                "model_version": self.model_version,
+            }
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,9 +217,7 @@ def prepare(bound: BoundTask, *, config: TrainConfig | None = None, reporter: Re
     tables = {}
     for split, query in task.tables.items():
         is_test = split == "test"
-        tables[split] = read_task_table(
-            snapshot, task, split, query, need_label=not is_test, keep_unlabelled=is_test
-        )
+        tables[split] = read_task_table(snapshot, task, split, query, need_label=not is_test, keep_unlabelled=is_test)
         findings += tables[split].findings
     findings += check_splits(task, tables)
     raise_findings(findings, TaskError, "the splits can't be used")
@@ -248,6 +263,38 @@ def prepare(bound: BoundTask, *, config: TrainConfig | None = None, reporter: Re
         fitted_until=until,
         findings=tuple(findings),
     )
+
+
+def describe_splits(prepared: Prepared) -> list[dict[str, Any]]:
+    """A row per split: how many rows and seed times, from when to when, and how the labels are spread."""
+    rows = []
+    for name, split in prepared.splits.items():
+        time, labels = split.seeds.time, prepared.labels
+        has_time = int(time.max()) < NO_TIME
+        row: dict[str, Any] = {
+            "split": name,
+            "rows": len(split),
+            "seed times": len(np.unique(time)) if has_time else 0,
+            "first": _day(int(time.min())) if has_time else None,
+            "last": _day(int(time.max())) if has_time else None,
+        }
+        target = split.target
+        if labels.type is TaskType.REGRESSION:
+            known = target[np.isfinite(target)]
+            quantiles = np.quantile(known, [0.05, 0.5, 0.95]) if len(known) else [np.nan] * 3
+            row |= {"labelled": len(known), "5%": quantiles[0], "median": quantiles[1], "95%": quantiles[2]}
+        elif labels.type is TaskType.BINARY:
+            known = target[np.isfinite(target)]
+            row |= {"labelled": len(known), f"share {labels.classes[1]}": float(known.mean()) if len(known) else None}
+        elif labels.type is TaskType.MULTICLASS:
+            counts = np.bincount(target[target >= 0], minlength=len(labels.classes))
+            top = sorted(zip(counts.tolist(), labels.classes, strict=True), reverse=True)[:5]
+            row |= {"labelled": int((target >= -1).sum()), "classes": ", ".join(f"{c} {n:,}" for n, c in top)}
+        else:
+            known = target[np.isfinite(target).all(axis=1)]
+            row |= {"labelled": len(known), "labels per row": float(known.sum(axis=1).mean()) if len(known) else None}
+        rows.append(row)
+    return rows
 
 
 def _split_data(
@@ -377,7 +424,9 @@ def train(
     device = resolve_device(config.device)
     prepared = prepare(bound, config=config, reporter=reporter)
     clock.lap("prepare")
-    folder = None if resume is None else _resumable(workspace, bound, resume)
+    run_id = None if resume is None else find_resumable(bound, resume)
+    if run_id is not None:
+        _check_same(workspace / "runs" / run_id, prepared)
     with _deterministic(config.seed):
         job = _Training(bound, config, prepared, device, reporter)
         clock.lap("encode")
@@ -390,11 +439,13 @@ def train(
             bound.experiment,
             tags=job.tags(),
             description=job.description(),
-            run_id=None if folder is None else folder.name,
+            run_id=run_id,
             server=server if server is not None and server.is_owner else None,
         )
         with _closing(tracker):
-            return job.run(tracker, clock, register=register, alias=alias, resume=folder is not None, baselines=baselines)
+            return job.run(
+                tracker, clock, register=register, alias=alias, resume=run_id is not None, baselines=baselines
+            )
 
 
 class _Training:
@@ -610,7 +661,7 @@ class _Training:
             which = row.model.split(" (")[0].replace(" ", "_")
             for split, values in (("val", row.val), ("test", row.test)):
                 tracker.log_metrics({f"baseline_{which}_{split}_metric_{k}": v for k, v in values.items()}, step=last)
-        board = {"metric": self.task.metric, "models": [r.to_dict() for r in rows]}
+        board = _json_ready({"metric": self.task.metric, "models": [r.to_dict() for r in rows]})
         (folder / "scoreboard.json").write_text(json.dumps(board, indent=1))
         tracker.log_artifact(folder / "scoreboard.json")
         tracker.set_tags({"foreknow.best_epoch": str(last), "foreknow.stopped": result.stopped})
@@ -618,18 +669,23 @@ class _Training:
         pictures.mkdir(exist_ok=True)
         split = "test" if metrics.get("test") and np.isfinite(list(metrics["test"].values())).any() else "validation"
         figures = plots.evaluation_figures(
-            labels.type, self.prepared.splits[split].target, outputs[split], split=split, classes=labels.classes or None
+            labels.type,
+            self.prepared.splits[split].target,
+            outputs[split],
+            split=split,
+            classes=labels.classes or None,
+            entity=self.task.entity_table,
         )
         figures["learning_curves"] = plots.learning_curves(
-            [vars(r) for r in result.history], metric_name=self.task.metric
+            [vars(r) for r in result.history],
+            metric_name=self.task.metric,
+            higher_is_better=find_metric(self.task.metric, labels.type).higher_is_better,
         )
         for name, figure in figures.items():
             plots.save(figure, pictures / f"{name}.png")
         tracker.log_artifact(pictures, "plots")
 
-    def _bundle(
-        self, tracker: MLflowTracker, result: FitResult, metrics: Mapping[str, Mapping[str, float]]
-    ) -> Bundle:
+    def _bundle(self, tracker: MLflowTracker, result: FitResult, metrics: Mapping[str, Mapping[str, float]]) -> Bundle:
         database = self.bound.database
         return Bundle(
             schema=database.schema,
@@ -654,7 +710,7 @@ class _Training:
                 "experiment": self.bound.experiment,
                 "snapshot": self.prepared.store.fingerprint,
                 "fitted_until": self.prepared.fitted_until,
-                "metrics": {k: dict(v) for k, v in metrics.items()},
+                "metrics": _json_ready({k: dict(v) for k, v in metrics.items()}),
             },
         )
 
@@ -721,7 +777,9 @@ def load_bundle(
         TrackingError: It isn't there.
     """
     if (run_id is None) == (model is None):
-        raise PredictionError("exactly one of a run and a model is needed", hint="give --run RUN_ID or --model NAME@ALIAS")
+        raise PredictionError(
+            "exactly one of a run and a model is needed", hint="give --run RUN_ID or --model NAME@ALIAS"
+        )
     name = ""
     runs = database.workspace / "runs"
     if model is not None:
@@ -914,29 +972,35 @@ def _deterministic(seed: int) -> Iterator[None]:
         torch.set_rng_state(state)
 
 
-def _resumable(workspace: Path, bound: BoundTask, which: str) -> Path:
-    """The folder of an interrupted run.
+def find_resumable(bound: BoundTask, which: str) -> str:
+    """The run to go on with.
+
+    Args:
+        bound: The task.
+        which: A run id, or ``latest``.
 
     Raises:
-        TrainingError: There is none, or it is not like this one.
+        TrainingError: There is no interrupted run with a checkpoint.
     """
-    runs = workspace / "runs"
-    if which == "latest":
-        found = []
-        for record in runs.glob("*/run.json"):
-            same = json.loads(record.read_text())["experiment"] == bound.experiment
-            if same and (record.parent / "checkpoint" / "state.json").exists():
-                found.append(record)
-        open_runs = [r for r in found if not (r.parent / "result.json").exists()]
-        if not open_runs:
+    runs = bound.database.workspace / "runs"
+    if which != "latest":
+        if not (runs / which / "checkpoint" / "state.json").exists():
             raise TrainingError(
-                f"no interrupted run of {bound.experiment} with a checkpoint", hint="start one without --resume"
+                f"run '{which}' has no checkpoint in '{runs}'", hint="use --resume latest, or start anew"
             )
-        return max(open_runs, key=lambda r: r.stat().st_mtime).parent
-    folder = runs / which
-    if not (folder / "checkpoint" / "state.json").exists():
-        raise TrainingError(f"run '{which}' has no checkpoint in '{runs}'", hint="use --resume latest, or start anew")
-    return folder
+        return which
+    interrupted = [
+        record
+        for record in runs.glob("*/run.json")
+        if json.loads(record.read_text())["experiment"] == bound.experiment
+        and (record.parent / "checkpoint" / "state.json").exists()
+        and not (record.parent / "result.json").exists()
+    ]
+    if not interrupted:
+        raise TrainingError(
+            f"no interrupted run of {bound.experiment} with a checkpoint", hint="start one without --resume"
+        )
+    return max(interrupted, key=lambda r: r.stat().st_mtime).parent.name
 
 
 def resumed_config(workspace: Path, run_id: str) -> dict[str, Any]:
@@ -944,6 +1008,19 @@ def resumed_config(workspace: Path, run_id: str) -> dict[str, Any]:
     record = json.loads((workspace / "runs" / run_id / "run.json").read_text())
     config: dict[str, Any] = record["config"]
     return config
+
+
+def _check_same(folder: Path, prepared: Prepared) -> None:
+    """A run goes on only on the rows it began with.
+
+    Raises:
+        TrainingError: The data changed in between.
+    """
+    record = json.loads((folder / "run.json").read_text())
+    if record["snapshot"] != prepared.store.fingerprint:
+        raise TrainingError(
+            f"the tables changed since run '{folder.name}' began", hint="start a new run instead of resuming this one"
+        )
 
 
 def _check_model_name(name: str) -> None:
@@ -982,6 +1059,15 @@ def _seconds(at: str | dt.datetime | dt.date | int) -> int:
 
 def _day(seconds: int) -> str:
     return str(dt.datetime.fromtimestamp(seconds, dt.UTC).date())
+
+
+def _json_ready(value: Any) -> Any:
+    """Replace numbers JSON doesn't know (NaN) by null."""
+    if isinstance(value, dict):
+        return {k: _json_ready(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_ready(v) for v in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""Demo: data and projects to try the product on."""

@@ -175,8 +175,8 @@ def _qualities(kind: Ints, rng: np.random.Generator) -> Floats:
     groups = rng.permutation(np.linspace(-1.7, 1.7, len(_GROUPS)))
     types = rng.normal(0, 1, len(_TYPES))
     quality = 0.75 * groups[_TYPE_GARMENT[kind]] + 0.45 * types[kind] + 0.3 * rng.normal(0, 1, len(kind))
-    spread = quality.std()
-    return (quality - quality.mean()) / (spread if spread > 0 else 1.0)
+    standard: Floats = (quality - quality.mean()) / (quality.std() or 1.0)
+    return standard
 
 
 def _list_prices(kind: Ints, quality: Floats, rng: np.random.Generator) -> Floats:
@@ -184,7 +184,8 @@ def _list_prices(kind: Ints, quality: Floats, rng: np.random.Generator) -> Float
     level = np.array([group.price for group in GARMENT_GROUPS.values()])[_TYPE_GARMENT[kind]]
     level = level * np.exp(rng.normal(0, 0.2, len(_TYPES)))[kind]
     price = level * np.exp(rng.normal(0, 0.35, len(kind))) * (1 + 0.08 * quality)
-    return (np.floor(price.clip(1, 400)) + 0.99) / _CURRENCY
+    listed: Floats = (np.floor(price.clip(1, 400)) + 0.99) / _CURRENCY
+    return listed
 
 
 def _looks(taste: Ints, rng: np.random.Generator) -> tuple[Ints, Ints]:
@@ -204,7 +205,8 @@ def _shades(colour: Ints, rng: np.random.Generator) -> Ints:
     allowed = [[VALUES.index(v) for v in c.values] for c in COLOURS]
     sizes = np.array([len(a) for a in allowed])
     padded = np.array([(a * 3)[:3] for a in allowed])
-    return padded[colour, (rng.random(len(colour)) * sizes[colour]).astype(np.int64)]
+    shade: Ints = padded[colour, (rng.random(len(colour)) * sizes[colour]).astype(np.int64)]
+    return shade
 
 
 def _texts(kind: Ints, rng: np.random.Generator) -> _Columns:

@@ -36,7 +36,7 @@ SOON_DAYS = 2.5  # mean days to a next visit that follows soon
 SEASON = 1.0  # strength of summer and winter goods' seasons
 TREND = 0.12  # weekly step of a product type's popularity (log scale)
 
-PILOT = 20_000  # customers in the trial that sets the pace
+TRIAL = 50_000  # customers in the trial that sets the pace
 
 _NEVER = np.iinfo(np.int16).max
 _YEAR = 365.25
@@ -65,20 +65,22 @@ def shop(
         num_transactions: About how many rows to aim for in all.
         rng: Source of randomness.
     """
+    shelves = _Shelves(catalogue, rng)
     # A trial with the first customers (their ids are random) tells how far the formula is off in this catalogue.
-    trial = customers.head(PILOT)
+    trial = customers.head(TRIAL)
     pace = _pace(customers, num_transactions)
-    rows = sum(len(day.customer) for day in _visits(catalogue, trial, pace, rng))
-    yield from _visits(catalogue, customers, _pace(customers, num_transactions * _expected(trial, pace) / rows), rng)
+    rows = sum(len(day.customer) for day in _visits(shelves, trial, pace, rng))
+    aim = num_transactions * _expected(trial, pace) / max(rows, 1)
+    yield from _visits(shelves, customers, _pace(customers, aim), rng)
 
 
-def _visits(catalogue: Catalogue, customers: Customers, pace: float, rng: np.random.Generator) -> Iterator[Purchases]:
+def _visits(shelves: _Shelves, customers: Customers, pace: float, rng: np.random.Generator) -> Iterator[Purchases]:
+    catalogue = shelves.catalogue
     rate = customers.rate * pace
     # New customers come as they start; the old ones are somewhere between two visits.
     first = np.where(customers.start > 0, customers.start, _cycle(customers, pace) * rng.exponential(1.0, len(rate)))
     due = first.clip(max=_NEVER - 1).astype(np.int16)
     remembered = np.full((len(rate), MEMORY), -1, np.int32)
-    shelves = _Shelves(catalogue, rng)
     for day in range(NUM_DAYS):
         if day % 7 == 0:
             shelves.restock(day)
@@ -110,11 +112,11 @@ class _Shelves:
     """Draws articles of a taste group by their popularity in the current week."""
 
     def __init__(self, catalogue: Catalogue, rng: np.random.Generator) -> None:
-        self._catalogue = catalogue
+        self.catalogue = catalogue
         weeks = NUM_DAYS // 7 + 1
         steps = rng.normal(0, TREND, (weeks, int(catalogue.kind.max()) + 1))
         self._trend = np.cumsum(steps, axis=0)
-        self._order = np.argsort(catalogue.taste, kind="stable")
+        self._order: Ints = np.argsort(catalogue.taste, kind="stable")
         bounds = np.searchsorted(catalogue.taste[self._order], np.arange(NUM_TASTES + 1))
         self._low, self._high = bounds[:-1].copy(), bounds[1:].copy()
         empty = self._low == self._high  # in a tiny catalogue: any article will do
@@ -126,7 +128,7 @@ class _Shelves:
 
     def restock(self, day: int) -> None:
         """Set popularities for the week from `day` on."""
-        c = self._catalogue
+        c = self.catalogue
         age = day + 3.5 - c.launch
         weight = c.appeal * np.where(age >= 0, np.exp(-age.clip(min=0) / c.fade), 0.0)
         weight *= np.exp(SEASON * c.season * np.cos(2 * np.pi * (day + 3.5 - _MIDSUMMER) / _YEAR))
@@ -137,11 +139,15 @@ class _Shelves:
         """Draw one article of each taste group given."""
         low, high = self._low[taste], self._high[taste]
         u = self._total[low] + rng.random(len(taste)) * (self._total[high] - self._total[low])
-        return self._order[(np.searchsorted(self._total, u, side="right") - 1).clip(low, high - 1)]
+        place = np.searchsorted(self._total, u, side="right") - 1
+        article: Ints = self._order[place.clip(low, high - 1)]
+        return article
 
     def sibling(self, article: Ints, rng: np.random.Generator) -> Ints:
         """Draw a colour of the same product, perhaps the same one."""
-        return self._first[article] + (rng.random(len(article)) * self._num_siblings[article]).astype(np.int64)
+        which = (rng.random(len(article)) * self._num_siblings[article]).astype(np.int64)
+        colour: Ints = self._first[article] + which
+        return colour
 
 
 def _fill_baskets(shelves: _Shelves, tastes: NDArray[np.int8], visit: Ints, rng: np.random.Generator) -> Ints:

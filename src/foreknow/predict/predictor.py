@@ -104,7 +104,9 @@ class Predictor:
         """
         task = self.bundle.task
         if task.time is not None and at is None:
-            raise PredictionError(f"task '{task.name}' predicts at a time", hint="give one with --at, e.g. --at 2020-09-22")
+            raise PredictionError(
+                f"task '{task.name}' predicts at a time", hint="give one with --at, e.g. --at 2020-09-22"
+            )
         staged = self.snapshot[task.entity_table]
         graph = self.store[task.entity_table]
         with self.snapshot.connect() as connection:

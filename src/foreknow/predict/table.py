@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -90,5 +89,3 @@ def _classes(labels: LabelEncoding) -> pa.Array:
     if dtype in ("FLOAT", "DOUBLE") or dtype.startswith("DECIMAL"):
         return texts.cast(pa.float64())
     return texts
-
-

@@ -48,11 +48,15 @@ def _check_table(t: Table, schema: Schema) -> list[Finding]:
     for key in t.keys:
         for c in key:
             if c not in t:
-                error("unknown-column", f"key column '{c}' is not there", hint=did_you_mean(c, t.column_names, "columns"))
+                error(
+                    "unknown-column", f"key column '{c}' is not there", hint=did_you_mean(c, t.column_names, "columns")
+                )
     for fk in t.foreign_keys:
         for c in fk.columns:
             if c not in t:
-                error("unknown-column", f"link column '{c}' is not there", hint=did_you_mean(c, t.column_names, "columns"))
+                error(
+                    "unknown-column", f"link column '{c}' is not there", hint=did_you_mean(c, t.column_names, "columns")
+                )
         if fk.table not in schema:
             error(
                 "unknown-table",

@@ -213,6 +213,7 @@ class MLflowTracker:
             outputs=Schema([column(k, v) for k, v in outputs.items()]),
         )
         with self._explained("the model"), _tracking_uri(mlflow, self._url):
+            mlflow.set_experiment(experiment_id=self._experiment_id)  # else the model is filed under "Default"
             info = Model.log(
                 artifact_path=None,
                 flavor=mlflow.pyfunc,
@@ -383,6 +384,24 @@ class Registry:
             self._client.set_registered_model_alias(name, alias, v.version)
         return ModelVersion(name, str(v.version), run_id, (alias,) if alias else (), model_uri)
 
+    def register_run(self, name: str, run_id: str, *, alias: str | None = None) -> ModelVersion:
+        """Make the model a run logged a version of `name`.
+
+        Raises:
+            TrackingError: The run is unknown or logged no model.
+        """
+        try:
+            run = self._client.get_run(run_id)
+        except self._mlflow.exceptions.MlflowException as e:
+            raise TrackingError(f"there is no run '{run_id}': {e.message}") from e
+        models = run.outputs.model_outputs if run.outputs else []
+        if not models:
+            raise TrackingError(f"run '{run_id}' logged no model", hint="did it finish? See its page in MLflow")
+        description = run.data.tags.get(NOTE_TAG, "")
+        tags = {k: v for k, v in run.data.tags.items() if k.startswith("foreknow.")}
+        uri = f"models:/{models[-1].model_id}"
+        return self.register(name, uri, run_id=run_id, alias=alias, description=description, tags=tags)
+
     def resolve(self, reference: str) -> ModelVersion:
         """Find a version by ``models:/NAME/VERSION`` or ``models:/NAME@ALIAS``; the prefix may be left out.
 
@@ -403,7 +422,9 @@ class Registry:
                 v = self._client.get_model_version(name, version)
         except self._mlflow.exceptions.MlflowException as e:
             names = ", ".join(sorted(m.name for m in self._client.search_registered_models())) or "none"
-            raise TrackingError(f"there is no model '{reference}': {e.message}", hint=f"registered models: {names}") from e
+            raise TrackingError(
+                f"there is no model '{reference}': {e.message}", hint=f"registered models: {names}"
+            ) from e
         return ModelVersion(v.name, str(v.version), v.run_id, tuple(v.aliases), v.source)
 
     def list(self) -> list[ModelVersion]:

@@ -8,6 +8,7 @@ returns at once, `MLflowServer.wait` when the page answers.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import logging
 import os
@@ -25,7 +26,7 @@ import psutil
 
 from foreknow.errors import TrackingError
 
-__all__ = ["MLflowServer"]
+__all__ = ["MLflowServer", "free_port", "is_same_process", "stop_group"]
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class MLflowServer:
         if found is not None:
             self.url = found
             return self
-        self.port = _free_port(self.port)
+        self.port = free_port(self.port)
         self.url = f"http://127.0.0.1:{self.port}"
         command = [
             *(sys.executable, "-m", "mlflow", "server"),
@@ -165,10 +166,8 @@ def stop_group(pid: int, grace_s: float = 10.0) -> None:
         return
     end = time.monotonic() + grace_s
     while time.monotonic() < end:
-        try:
+        with contextlib.suppress(ChildProcessError):  # not our child, or waited for already
             os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError:
-            pass  # not our child, or waited for already
         if not psutil.pid_exists(pid):
             return
         time.sleep(0.05)
@@ -183,7 +182,8 @@ def _is_healthy(url: str) -> bool:
         return False
 
 
-def _free_port(first: int) -> int:
+def free_port(first: int) -> int:
+    """The first free loopback port from `first` on."""
     for port in range(first, first + 200):
         with socket.socket() as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

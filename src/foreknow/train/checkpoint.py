@@ -112,9 +112,7 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
         )
     files = state.pop("files")
     state.pop("format")
-    return Checkpoint(
-        **state, tensors=load_file(folder / files["model"]), best=load_file(folder / files["best"])
-    )
+    return Checkpoint(**state, tensors=load_file(folder / files["model"]), best=load_file(folder / files["best"]))
 
 
 def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:

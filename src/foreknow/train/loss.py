@@ -28,9 +28,7 @@ class Objective:
         bias: Outputs of a model that knows only the base rates. Shape ``(num_outputs,)``.
     """
 
-    def __init__(
-        self, loss: Callable[[Tensor, Tensor], Tensor], logit_shift: np.ndarray, bias: np.ndarray
-    ) -> None:
+    def __init__(self, loss: Callable[[Tensor, Tensor], Tensor], logit_shift: np.ndarray, bias: np.ndarray) -> None:
         self._loss = loss
         self.logit_shift = logit_shift
         self.bias = bias
@@ -65,7 +63,9 @@ def make_objective(labels: LabelEncoding, config: TrainConfig, metric: str) -> O
         )
     positive = share[-1:] if labels.type is TaskType.BINARY else share
     # the square root tempers the weight of rare labels: full balance makes training jumpy
-    pos = np.clip(np.sqrt((1 - positive) / positive), 1 / MAX_WEIGHT, MAX_WEIGHT) if balanced else np.ones(len(positive))
+    pos = (
+        np.clip(np.sqrt((1 - positive) / positive), 1 / MAX_WEIGHT, MAX_WEIGHT) if balanced else np.ones(len(positive))
+    )
     pos_weight = torch.tensor(pos, dtype=torch.float32)
 
     def logistic(raw: Tensor, y: Tensor) -> Tensor:

@@ -119,10 +119,13 @@ def entity_baseline(
     y, v = train.target, splits["validation"].target
     outputs: dict[str, np.ndarray] = {}
     if labels.type is TaskType.MULTILABEL:
-        columns = [boost("binary", y[:, k], v[:, k]) if len(np.unique(y[:, k])) > 1 else None for k in range(y.shape[1])]
+        columns = [
+            boost("binary", y[:, k], v[:, k]) if len(np.unique(y[:, k])) > 1 else None for k in range(y.shape[1])
+        ]
         for name in splits:
             outputs[name] = np.stack(
-                [b.predict(data[name]) if b else np.full(len(data[name]), y[0, k]) for k, b in enumerate(columns)], axis=1
+                [b.predict(data[name]) if b else np.full(len(data[name]), y[0, k]) for k, b in enumerate(columns)],
+                axis=1,
             )
     else:
         if labels.type is TaskType.BINARY:

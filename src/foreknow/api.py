@@ -1,0 +1,75 @@
+"""The Python front door: `open`, `train`, `predict`. Reads the environment; everything below takes arguments."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foreknow.database import BoundTask, Database, open_database
+from foreknow.project import make_config
+
+if TYPE_CHECKING:
+    from foreknow.workflow import Prediction, Reporter, Run
+
+__all__ = ["open", "predict", "train"]
+
+
+def open(  # noqa: A001 - read as foreknow.open
+    where: str | Path, *, home: str | Path | None = None, progress: Callable[[str], None] | None = None
+) -> Database:
+    """Open a DuckDB file, a folder of CSV or Parquet files, or a project file.
+
+    Args:
+        where: What to open.
+        home: Workspace; the environment variable ``FOREKNOW_HOME``, or ``.foreknow``, if not given.
+        progress: Told what takes time.
+    """
+    return open_database(where, home=home or os.environ.get("FOREKNOW_HOME"), progress=progress)
+
+
+def train(
+    task: BoundTask,
+    *,
+    register: str | None = None,
+    alias: str | None = None,
+    resume: str | None = None,
+    baselines: bool = True,
+    tracking_uri: str | None = None,
+    reporter: Reporter | None = None,
+    **parameters: Any,
+) -> Run:
+    """Train a model for a task, live in MLflow.
+
+    Args:
+        task: From ``Database.task``.
+        register: Name of a registered model to add the result to.
+        alias: Alias for the new version.
+        resume: A run id or ``latest``: go on with an interrupted run.
+        baselines: Whether to train baselines beside the model.
+        tracking_uri: MLflow server; ``MLFLOW_TRACKING_URI``, or one started for the workspace, if not given.
+        reporter: Told what happens.
+        **parameters: Training parameters, on top of those of the project file; see ``TrainConfig``.
+    """
+    from foreknow import workflow
+
+    config = make_config({**task.database.project.file.train, **parameters})
+    return workflow.train(
+        task,
+        config,
+        tracking_uri=tracking_uri or os.environ.get("MLFLOW_TRACKING_URI"),
+        register=register,
+        alias=alias,
+        resume=resume,
+        baselines=baselines,
+        reporter=reporter,
+    )
+
+
+def predict(database: Database, **options: Any) -> Prediction:
+    """Predict into a table; see ``foreknow.workflow.predict`` for the options."""
+    from foreknow import workflow
+
+    options.setdefault("tracking_uri", os.environ.get("MLFLOW_TRACKING_URI"))
+    return workflow.predict(database, **options)

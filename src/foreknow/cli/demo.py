@@ -1,0 +1,106 @@
+"""``foreknow demo``: the whole way, from a database to predictions, in a few minutes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foreknow.cli.console import JsonOption, TerminalReporter, err, out, print_json, show_rows, show_scoreboard
+from foreknow.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from foreknow.track.server import MLflowServer
+
+DEMOS = ("churn", "flights")
+
+
+def demo(
+    which: Annotated[
+        str, typer.Argument(help="churn: a made-up H&M-shaped shop. flights: every flight out of Seattle in 2014.")
+    ] = "churn",
+    folder: Annotated[
+        Path | None, typer.Option("--dir", help="Where to put it.", show_default="./foreknow-demo/WHICH")
+    ] = None,
+    size: Annotated[str, typer.Option(help="Of the shop: small, medium or large.")] = "small",
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training rows.")] = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Keep the MLflow page up at the end.")] = True,
+    json: JsonOption = False,
+) -> None:
+    """Go the whole way once: database, schema, training watched live in MLflow, baselines, predictions.
+
+    [bold]Examples[/bold]
+
+      foreknow demo
+
+      foreknow demo flights --no-wait
+    """
+    if which not in DEMOS:
+        raise ConfigError(f"there is no demo '{which}'", hint=did_you_mean(which, DEMOS, "demos"))
+    from foreknow.track.server import MLflowServer
+
+    place = folder or Path("foreknow-demo") / which
+    place.mkdir(parents=True, exist_ok=True)
+    server = MLflowServer((place / ".foreknow").resolve()).start()
+
+    def say(text: str) -> None:
+        if not json:
+            err.print(text, soft_wrap=True)
+
+    say(f"[bold]MLflow[/] starts at {server.url}/?workflowType=machine_learning (ready in under a minute)")
+    try:
+        _run(which, place, size, epochs, server, say, json)
+        if wait and not json and sys.stdin.isatty() and sys.stdout.isatty():
+            out.print(
+                f"\nThe page stays up: {server.url}/?workflowType=machine_learning   (Ctrl-C ends it)", soft_wrap=True
+            )
+            while True:
+                time.sleep(3600)
+    except KeyboardInterrupt:
+        say("\nstopping")
+    finally:
+        server.stop()
+
+
+def _run(
+    which: str,
+    place: Path,
+    size: str,
+    epochs: int | None,
+    server: MLflowServer,
+    say: Callable[[str], None],
+    json: bool,
+) -> None:
+    from foreknow import workflow
+    from foreknow.database import open_database
+    from foreknow.demo import projects
+    from foreknow.project import make_config
+
+    made = projects.make(which, place, size=size, progress=lambda t, s: say(f"[dim]{s:>4.0%} {t}[/]"))
+    database = open_database(made.project_file, home=place / ".foreknow")
+    if not json:
+        say(f"[bold]The database[/]: {database.source.uri}")
+        out.print(database.describe(), markup=False)
+        say(f"[bold]The task[/]: {made.question}")
+    bound = database.task(made.task)
+    config = make_config({**database.project.file.train, **({"epochs": epochs} if epochs else {})})
+    with TerminalReporter(quiet=json, metric=bound.task.metric) as reporter:
+        run = workflow.train(bound, config, server=server, reporter=reporter)
+        done = workflow.predict(database, run_id=run.run_id, into=made.table, overwrite=True, reporter=reporter)
+    if json:
+        print_json({**run.to_dict(), "predictions": dict(done.tables), "project": str(made.project_file)})
+        return
+    out.print()
+    show_scoreboard(run.scoreboard, bound.task.metric)
+    show_rows(done.head, title=f"{made.table}: the first of {done.num_rows:,} rows")
+    for where in done.tables.values():
+        out.print(f"predictions: {where}", soft_wrap=True)
+    out.print(f"project file: {made.project_file}", soft_wrap=True)
+    out.print("\n[bold]Next[/]")
+    for command, why in made.next_commands(run.run_id):
+        out.print(f"  {command}", soft_wrap=True)
+        out.print(f"      [dim]{why}[/]")
