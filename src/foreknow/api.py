@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["open", "predict", "train"]
 
 
-def open(  # noqa: A001 - read as foreknow.open
+def open(
     where: str | Path, *, home: str | Path | None = None, progress: Callable[[str], None] | None = None
 ) -> Database:
     """Open a DuckDB file, a folder of CSV or Parquet files, or a project file.

@@ -148,7 +148,7 @@ def load_project(path: Path) -> Project:
             f"there is no project file '{path}'", hint="write one with: foreknow inspect SOURCE --write"
         ) from e
     try:
-        value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        value = yaml.load(text, Loader=_Loader)  # a SafeLoader
     except yaml.YAMLError as e:
         raise ConfigError(f"'{path}' is no YAML: {e}") from e
     if not isinstance(value, dict):
@@ -413,8 +413,9 @@ def _finding(model: type[BaseModel], error: Any) -> Finding:
 
 def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
     """Field names of the model a location stands in: the deepest one named on the way."""
-    named = {c.__name__: c for c in (ColumnFile, LinkFile, TableFile, EntityFile, TaskFile, ProjectFile)}
-    parents = {"tables": TableFile, "tasks": TaskFile}
+    models: tuple[type[BaseModel], ...] = (ColumnFile, LinkFile, TableFile, EntityFile, TaskFile, ProjectFile)
+    named = {c.__name__: c for c in models}
+    parents: dict[str, type[BaseModel]] = {"tables": TableFile, "tasks": TaskFile}
     found: type[BaseModel] = model
     for i, part in enumerate(loc):
         if str(part) in named:

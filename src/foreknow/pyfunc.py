@@ -12,10 +12,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import mlflow.pyfunc
 import pandas as pd
 import pyarrow as pa
 from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel
 
 from foreknow.bundle import Bundle
 from foreknow.errors import PredictionError
@@ -25,7 +25,7 @@ from foreknow.task.table import read_task_table
 from foreknow.types import TaskType
 
 
-class ForeknowModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+class ForeknowModel(PythonModel):
     """Scores entities by key and, optionally, time."""
 
     def load_context(self, context: Any) -> None:

@@ -165,7 +165,7 @@ class Run:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, as ``foreknow train --json`` prints them."""
-        return _json_ready(
+        value: dict[str, Any] = _json_ready(
             {
                 "run_id": self.run_id,
                 "run_name": self.run_name,
@@ -182,6 +182,7 @@ class Run:
                 "model_version": self.model_version,
             }
         )
+        return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,7 +232,8 @@ def prepare(bound: BoundTask, *, config: TrainConfig | None = None, reporter: Re
     )
     findings += store.findings
     train_table = tables["train"]
-    assert train_table.labels is not None and train_table.label_dtype is not None
+    assert train_table.labels is not None
+    assert train_table.label_dtype is not None
     try:
         labels = fit_labels(
             task.type,
@@ -364,8 +366,8 @@ def _check_seeds(task: EntityTask, store: GraphStore, splits: Mapping[str, Split
                     severity="error" if everything else "warning",
                     table=task.entity_table,
                     count=count,
-                    message=f"task '{task.name}', {name}: {count:,} of {len(later):,} rows are predicted at a time before "
-                    "the entity's own time; nothing of such a row is known then, so all of it is hidden",
+                    message=f"task '{task.name}', {name}: {count:,} of {len(later):,} rows are predicted at a time "
+                    "before the entity's own time; nothing of such a row is known then, so all of it is hidden",
                     hint="list columns that are known ahead under known: [...], or predict at a later time",
                 )
             )

@@ -31,8 +31,16 @@ if TYPE_CHECKING:
 
 __all__ = ["JsonOption", "ProjectOption", "TerminalReporter", "fail", "open_project", "out", "print_json", "show_rows"]
 
-err = Console(stderr=True, highlight=False)
-out = Console(highlight=False)
+PLAIN_WIDTH = 120  # columns if the output goes to a file or a pipe
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=PLAIN_WIDTH)
+
+
+err = _console(stderr=True)
+out = _console(stderr=False)
 
 MENDABLE = (ConfigError, SchemaError, SourceError, TaskError, SinkError, PredictionError, MissingExtraError)
 
@@ -186,13 +194,13 @@ class TerminalReporter:
 def show_scoreboard(rows: Sequence[Any], metric: str) -> None:
     """Models beside their baselines."""
     names = [n for n in rows[-1].val if any(math.isfinite(r.val.get(n, math.nan)) for r in rows)]
-    names = [metric, *(n for n in names if n != metric)][:4]
+    names = [metric, *(n for n in names if n != metric)][:2]
     splits = [s for s in ("val", "test") if any(getattr(r, s) for r in rows)]
     table = Table(title="Scoreboard", title_justify="left", header_style="bold")
-    table.add_column("model")
+    table.add_column("model", no_wrap=True)
     for split in splits:
         for name in names:
-            table.add_column(f"{split} {name}", justify="right")
+            table.add_column(f"{split}\n{name}", justify="right")
     table.add_column("seconds", justify="right")
     for row in rows:
         style = "bold" if row.model == rows[-1].model else ""

@@ -166,7 +166,7 @@ FROM active AS now
 LEFT JOIN active AS later
   ON later.customer_id = now.customer_id AND later.week_end = now.week_end + INTERVAL 7 DAYS
 WHERE now.week_end <= DATE '{last}'
-ORDER BY timestamp, customer_id
+ORDER BY timestamp, now.customer_id
 """
 
 

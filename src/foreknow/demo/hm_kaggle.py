@@ -5,7 +5,10 @@ https://www.kaggle.com/competitions/h-and-m-personalized-fashion-recommendations
 
 from __future__ import annotations
 
+import csv
 import glob
+import gzip
+import zlib
 from pathlib import Path
 
 import duckdb
@@ -79,13 +82,11 @@ def _find_files(folder: Path) -> dict[str, Path]:
 
 
 def _check_columns(table: str, file: Path) -> list[Finding]:
-    with duckdb.connect() as db:
-        try:
-            header = db.execute(f"SELECT * FROM {_csv(file)} LIMIT 0").description or []
-        except duckdb.Error as error:
-            message = f"'{file.name}' can't be read: {_first_line(error)}"
-            return [Finding(name="unreadable-file", table=table, message=message)]
-    there = [column[0] for column in header]
+    try:
+        there = _header(file)
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
+        message = f"'{file.name}' can't be read: {error}"
+        return [Finding(name="unreadable-file", table=table, message=message)]
     missing = [name for name in COLUMNS[table] if name not in there]
     if not missing:
         return []
@@ -94,13 +95,20 @@ def _check_columns(table: str, file: Path) -> list[Finding]:
     return [Finding(name="missing-column", table=table, count=len(missing), message=message, hint=hint)]
 
 
+def _header(file: Path) -> list[str]:
+    opener = gzip.open if file.suffix == ".gz" else open
+    with opener(file, "rt", encoding="utf-8-sig", newline="") as text:
+        return next(csv.reader(text), [])
+
+
 def _load(db: duckdb.DuckDBPyConnection, table: str, file: Path) -> None:
     values = ", ".join(_value(name, dtype) for name, dtype in COLUMNS[table].items())
     try:
         db.execute(f"INSERT INTO {quote(table)} SELECT {values} FROM {_csv(file)}")
     except (duckdb.ConversionException, duckdb.ConstraintException, duckdb.InvalidInputException) as error:
+        said = " ".join(str(error).split("\n\n")[0].split())  # what follows are DuckDB's options
         raise SourceError(
-            f"table '{table}': '{file}' can't be read: {_first_line(error)}",
+            f"table '{table}': '{file}' can't be read: {said}",
             hint="load the file as Kaggle offers it; a download cut short also looks like this.",
         ) from error
 
@@ -114,8 +122,6 @@ def _value(name: str, dtype: str) -> str:
 def _csv(file: Path) -> str:
     """The file as a DuckDB table of texts; nothing is guessed, so leading zeros stay."""
     name = literal(glob.escape(str(file)))  # brackets in a folder's name are no pattern
-    return f"read_csv({name}, header = true, all_varchar = true, delim = ',', quote = '\"', escape = '\"')"
-
-
-def _first_line(error: duckdb.Error) -> str:
-    return str(error).strip().splitlines()[0]
+    columns = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in _header(file))
+    options = "auto_detect = false, header = true, delim = ',', quote = '\"', escape = '\"'"
+    return f"read_csv({name}, columns = {{{columns}}}, {options})"

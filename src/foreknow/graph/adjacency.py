@@ -14,7 +14,7 @@ from foreknow.types import NO_ROW
 __all__ = ["build_reverse"]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _fill(parent: np.ndarray, pointer: np.ndarray, child: np.ndarray) -> None:
     """Counting sort of child rows by parent; stable, so children stay in ascending order."""
     position = pointer[:-1].copy()

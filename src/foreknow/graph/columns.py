@@ -113,7 +113,7 @@ def write_columns(
     code_out = {c.name: create(files[c.name], (n,), _width(len(dictionaries[c.name]))) for c in coded}
     list_length = {c.name: np.zeros(n, np.int64) for c in lists}
     list_parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {c.name: [] for c in lists}
-    vector_out = {c.name: create(files[c.name], (n, _vector_size(table, c)), np.float32) for c in vectors}
+    vector_out = {c.name: create(files[c.name], (n, _vector_size(connection, staged, c)), np.float32) for c in vectors}
 
     select = [f"TRY_CAST({quote(c.name)} AS DOUBLE)" for c in numbers]
     select += [seconds_sql(quote(c.name), c.dtype) for c in instants]
@@ -166,7 +166,8 @@ def read_columns(folder: Path, layout: dict[str, Any], num_rows: int) -> RawColu
     files = layout["files"]
 
     def load(name: str) -> np.ndarray:
-        return np.load(folder / f"{name}.npy", mmap_mode="r")
+        array: np.ndarray = np.load(folder / f"{name}.npy", mmap_mode="r")
+        return array
 
     return RawColumns(
         folder=folder,
@@ -229,19 +230,23 @@ def _width(num_values: int) -> type:
 
 def _floats(values: pa.Array) -> np.ndarray:
     with np.errstate(over="ignore"):
-        floats = values.to_numpy(zero_copy_only=False).astype(np.float32)
+        floats: np.ndarray = values.to_numpy(zero_copy_only=False).astype(np.float32)
     floats[~np.isfinite(floats)] = np.nan
     return floats
 
 
-def _vector_size(table: Table, column: Column) -> int:
-    size = column.dtype.rpartition("[")[2].rstrip("]")
-    if not size:
+def _vector_size(connection: duckdb.DuckDBPyConnection, staged: StagedTable, column: Column) -> int:
+    """The one length of all vectors of a column; 1 if there is none."""
+    name = quote(column.name)
+    low, high = fetch_one(
+        connection, f"SELECT min(len({name}::FLOAT[])), max(len({name}::FLOAT[])) FROM {staged.relation}"
+    )
+    if low != high:
         raise SchemaError(
-            f"table '{table.name}', column '{column.name}': an embedding needs arrays of one length, not {column.dtype}",
-            hint=f'derive a column with a fixed length, e.g. sql: "{quote(column.name)}::FLOAT[64]"',
+            f"table '{staged.name}', column '{column.name}': embeddings need one length, these have {low} to {high}",
+            hint="call the column multicategorical or ignore, or derive one of a fixed length with sql",
         )
-    return int(size)
+    return int(high or 1)
 
 
 def _matrix(values: pa.Array, size: int) -> np.ndarray:

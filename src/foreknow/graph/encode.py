@@ -335,7 +335,7 @@ class TableFeatures:
         dense = np.zeros((len(ids), e.dense_size), np.float32)
         if e.numbers:
             _gather_numbers(raw.numbers, ids, self._number_column, self._scales, CLIP, dense)
-        for j, name in enumerate(e.instants):
+        for name in e.instants:
             start, _ = self._dense_start[name]
             column = raw.instant_names.index(name)
             value = raw.instants[ids, column]
@@ -402,7 +402,7 @@ class TableFeatures:
         return Rows(dense, category, lists)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _gather_numbers(
     numbers: np.ndarray,
     ids: np.ndarray,

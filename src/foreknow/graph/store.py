@@ -55,9 +55,7 @@ class GraphTable:
         """
         if self.time is None:
             return np.full(len(seed_time), self.num_rows, np.int64)
-        side = "right" if inclusive else "left"
-        cut: np.ndarray = np.searchsorted(self.time[: self.num_timed], seed_time, side=side)
-        return cut
+        return np.searchsorted(self.time[: self.num_timed], seed_time, side="right" if inclusive else "left")
 
     @cached_property
     def num_timed(self) -> int:

@@ -75,7 +75,7 @@ class HashedNgrams:
         size = max(1, min(self.max_size, counts.shape[0] - 1, int((seen > 0).sum()) - 1))
         svd = TruncatedSVD(size, random_state=0).fit(self._normalised(counts))
         self._components = svd.components_.astype(np.float32)
-        return size
+        return int(size)
 
     def _normalised(self, counts: Any) -> Any:
         from sklearn.preprocessing import normalize
@@ -94,7 +94,8 @@ class HashedNgrams:
 
     def state(self) -> dict[str, np.ndarray]:
         """N-gram weights and SVD components."""
-        assert self._weight is not None and self._components is not None, "fit before state"
+        assert self._weight is not None, "fit before state"
+        assert self._components is not None, "fit before state"
         return {"weight": self._weight, "components": self._components}
 
 

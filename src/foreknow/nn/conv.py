@@ -45,7 +45,8 @@ def make_norm(kind: Norm, channels: int) -> nn.Module:
 
 def reduce_children(x: Tensor, rows: SetTensors, num_sources: int, how: Aggregation) -> Tensor:
     """Combine children's vectors per source row. ``x``: ``(N, D)``. Returns ``(num_sources, D)``, 0 where none."""
-    assert rows.owner is not None and rows.offsets is not None
+    assert rows.owner is not None
+    assert rows.offsets is not None
     out = x.new_zeros(num_sources, x.shape[1])
     if how == "max":
         index = rows.owner.long()[:, None].expand_as(x)
@@ -87,6 +88,7 @@ class HeteroConv(nn.Module):
         self.aggregation, self.hetero_aggregation = aggregation, hetero_aggregation
         self.names = names
         self.computed = [s for s in plan.sets if s.depth <= depth and s.kind != "edges"]
+        self.edge_sets = [s.index for s in plan.sets if s.kind == "edges"]
         self.hanging = {s.index: plan.hanging_from(s.index) for s in plan.sets}
         self.source = {s.index: plan.sets[s.source] for s in plan.sets if s.source >= 0}
         self.own, self.norm = nn.ModuleDict(), nn.ModuleDict()
@@ -138,14 +140,9 @@ class HeteroConv(nn.Module):
                 total = total + self._combine(messages)
             out[s.index] = F.relu(self.norm[name](total))
         # Edge sets carry no state of their own: their columns are read afresh by every layer.
-        for i, s in enumerate(sets):
-            if h[i] is not None and out[i] is None and self._is_edge(i):
-                out[i] = h[i]
-            del s
+        for i in self.edge_sets:
+            out[i] = h[i]
         return out
-
-    def _is_edge(self, index: int) -> bool:
-        return any(c.index == index and c.kind == "edges" for cs in self.hanging.values() for c in cs)
 
     def _from(
         self, child: NodeSet, s: NodeSet, h: Sequence[Tensor | None], sets: Sequence[SetTensors], n: int
@@ -163,7 +160,8 @@ class HeteroConv(nn.Module):
                 assert y is not None
                 along = _gather(self.message[self._key("parents", other, s)](y), sets[other.index].link)
                 message = message + reduce_children(along, rows, n, self.aggregation)
-        return message + torch.log1p(rows.degree)[:, None] * self.degree[key]
+        weighted: Tensor = torch.log1p(rows.degree)[:, None] * self.degree[key]
+        return message + weighted
 
     def _combine(self, messages: list[Tensor]) -> Tensor:
         if self.hetero_aggregation == "max":
@@ -176,4 +174,5 @@ def _gather(x: Tensor, link: Tensor | None) -> Tensor:
     """Rows of ``x`` by index, zeros where the index is -1. ``x``: ``(P, C)``. Returns ``(N, C)``."""
     assert link is not None
     padded = torch.cat([x, x.new_zeros(1, x.shape[1])])
-    return F.embedding(torch.where(link < 0, x.shape[0], link), padded)
+    gathered: Tensor = F.embedding(torch.where(link < 0, x.shape[0], link), padded)
+    return gathered

@@ -135,7 +135,8 @@ class RelationalGNN(nn.Module):
         return h
 
     def _time(self, rows: SetTensors) -> list[Tensor]:
-        assert rows.days is not None and rows.clock is not None
+        assert rows.days is not None
+        assert rows.clock is not None
         return [self.age(rows.days), self.clock(rows.clock)]
 
     def _history(self, history: Tensor) -> Tensor:

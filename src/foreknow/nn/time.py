@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +20,12 @@ class AgeEncoder(nn.Module):
     smooth input of their own.
     """
 
+    centre: Tensor
+
     def __init__(self, encoding: TimeEncoding) -> None:
         super().__init__()
         logs = [math.log1p(s) for s in encoding.scales_days]
-        steps = [b - a for a, b in zip(logs, logs[1:], strict=False)]
+        steps = [b - a for a, b in pairwise(logs)]
         width = max(sum(steps) / len(steps) if steps else 1.0, 0.1)
         self.register_buffer("centre", torch.tensor(logs), persistent=False)
         self.scale = 1.0 / width

@@ -78,7 +78,7 @@ def outputs_to_predictions(raw: np.ndarray, labels: LabelEncoding, logit_shift: 
     """
     x = raw.astype(np.float64) - logit_shift
     if labels.type is TaskType.REGRESSION:
-        return np.clip(x[:, 0] * labels.std + labels.mean, labels.low, labels.high)
+        return np.asarray(np.clip(x[:, 0] * labels.std + labels.mean, labels.low, labels.high))
     if labels.type is TaskType.MULTICLASS:
         x = np.exp(x - x.max(axis=1, keepdims=True))
         return np.asarray(x / x.sum(axis=1, keepdims=True))

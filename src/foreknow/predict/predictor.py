@@ -26,7 +26,7 @@ __all__ = ["Predictions", "Predictor", "stage_schema"]
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """``output``: as `outputs_to_predictions` gives it; ``vectors``: ``(N, C)`` if asked for; one per row of ``keys``."""
+    """One per row of ``keys``: ``output`` as `outputs_to_predictions` gives it; ``vectors`` ``(N, C)`` if asked for."""
 
     keys: pa.Table
     output: np.ndarray

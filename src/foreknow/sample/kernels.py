@@ -23,7 +23,7 @@ _S30, _S27, _S31, _S32 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(
 SELECT_FACTOR = 8  # up to this many times the fan-out, walk the range; beyond it, draw by Floyd's method
 
 
-@numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, inline="always")
 def mix(x: np.uint64) -> np.uint64:
     """One splitmix64 step: a well-mixed 64-bit value (Steele et al. 2014)."""
     x = x + _GOLDEN
@@ -32,7 +32,7 @@ def mix(x: np.uint64) -> np.uint64:
     return x ^ (x >> _S31)
 
 
-@numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, inline="always")
 def _lower_bound(values: np.ndarray, low: int, high: int, limit: int) -> int:
     """First position in ``[low, high)`` whose value is not below `limit`."""
     while low < high:
@@ -44,7 +44,7 @@ def _lower_bound(values: np.ndarray, low: int, high: int, limit: int) -> int:
     return low
 
 
-@_jit  # type: ignore[untyped-decorator]
+@_jit
 def child_ranges(
     pointer: np.ndarray,
     child: np.ndarray,
@@ -72,7 +72,7 @@ def child_ranges(
         offsets[i + 1] = total
 
 
-@_jit  # type: ignore[untyped-decorator]
+@_jit
 def draw_children(
     child: np.ndarray,
     low: np.ndarray,
@@ -117,8 +117,8 @@ def draw_children(
                     if need == 0:
                         break
         else:  # Floyd's method into a sorted list: cost depends on the draw, not on the degree
-            size = 0
-            for j in range(d - num, d):
+            for size in range(num):
+                j = d - num + size
                 state = mix(state)
                 pick = np.int64(((state >> _S32) * np.uint64(j + 1)) >> _S32)
                 place = begin
@@ -135,12 +135,11 @@ def draw_children(
                     for q in range(begin + size, place, -1):
                         out[q] = out[q - 1]
                     out[place] = pick
-                size += 1
             for j in range(begin, begin + num):
                 out[j] = child[low[i] + out[j]]
 
 
-@_jit  # type: ignore[untyped-decorator]
+@_jit
 def parent_rows(parent: np.ndarray, ids: np.ndarray, slot: np.ndarray, cut: np.ndarray, out: np.ndarray) -> None:
     """Look up each row's parent; -1 if it has none or the parent is not visible yet."""
     for i in range(ids.shape[0]):
@@ -148,7 +147,7 @@ def parent_rows(parent: np.ndarray, ids: np.ndarray, slot: np.ndarray, cut: np.n
         out[i] = p if p >= 0 and p < cut[slot[i]] else -1
 
 
-@_jit  # type: ignore[untyped-decorator]
+@_jit
 def unique_pairs(
     ids: np.ndarray, slot: np.ndarray, out_ids: np.ndarray, out_slot: np.ndarray, position: np.ndarray
 ) -> int:
@@ -185,7 +184,7 @@ def unique_pairs(
     return count
 
 
-@_jit  # type: ignore[untyped-decorator]
+@_jit
 def window_counts(
     child: np.ndarray,
     low: np.ndarray,
@@ -194,7 +193,7 @@ def window_counts(
     cut_before: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Count visible children newer than each window's start: ``out[i, w]`` children at or after ``cut_before[w, slot]``."""
+    """Count visible children newer than each window's start: those at or after ``cut_before[w, slot]``."""
     for i in range(degree.shape[0]):
         begin, end = low[i], low[i] + np.int64(degree[i])
         for w in range(cut_before.shape[0]):

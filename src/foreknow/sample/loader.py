@@ -26,7 +26,7 @@ _EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday
 
 @dataclass(frozen=True, kw_only=True)
 class Seeds:
-    """Rows to predict for. ``row``: row ids of the entity table, ``(N,)`` int32; ``time``: Unix seconds, ``(N,)`` int64."""
+    """Rows to predict for: row ids of the entity table, ``(N,)`` int32, and Unix seconds, ``(N,)`` int64."""
 
     row: np.ndarray
     time: np.ndarray

@@ -5,7 +5,7 @@ They are measured by ``source/profile.py``, in DuckDB, and hold no rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from foreknow.schema.table import ForeignKey
 
@@ -49,7 +49,7 @@ class TableProfile:
     name: str
     num_rows: int
     columns: tuple[ColumnProfile, ...]
-    declared: Declared = Declared()
+    declared: Declared = field(default_factory=Declared)
 
     def __getitem__(self, column: str) -> ColumnProfile:
         return next(c for c in self.columns if c.name == column)

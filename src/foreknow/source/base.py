@@ -8,7 +8,7 @@ It never writes; predictions leave through ``predict/sink.py``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import duckdb
@@ -24,7 +24,7 @@ class SourceTable:
 
     name: str
     columns: Mapping[str, str]
-    declared: Declared = Declared()
+    declared: Declared = field(default_factory=Declared)
 
 
 class Source(Protocol):

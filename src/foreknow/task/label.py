@@ -123,8 +123,8 @@ def fit_labels(
         flat, num_rows = labels, len(labels)
     flat = flat.drop_null()
     counts = {v["values"].as_py(): v["counts"].as_py() for v in flat.value_counts()}
-    values = sorted(counts)
-    classes = tuple(_text(v) for v in values)
+    found = sorted(counts)
+    classes = tuple(_text(v) for v in found)
     if type_ is TaskType.BINARY and len(classes) > 2:
         shown = ", ".join(classes[:5])
         raise TaskError(
@@ -143,7 +143,7 @@ def fit_labels(
             f"the training labels hold {len(classes):,} classes, at most {MAX_CLASSES:,} are supported",
             hint="group rare classes together in the task's SQL, or predict a number with type: regression",
         )
-    shares = tuple(counts[v] / num_rows for v in values)
+    shares = tuple(counts[v] / num_rows for v in found)
     return LabelEncoding(type=type_, dtype=dtype, classes=classes, shares=shares)
 
 

@@ -175,7 +175,7 @@ def check_splits(task: EntityTask, splits: Mapping[str, TaskTable]) -> list[Find
                     name="duplicate-rows",
                     severity="warning",
                     count=extra,
-                    message=f"task '{task.name}', {name}: {extra:,} of {len(pair):,} rows repeat an entity at the same time",
+                    message=f"task '{task.name}', {name}: {extra:,} of {len(pair):,} rows repeat an entity at one time",
                     hint="they count as often as they occur; add DISTINCT or GROUP BY to the task's SQL if not meant",
                 )
             )
@@ -209,9 +209,7 @@ def check_splits(task: EntityTask, splits: Mapping[str, TaskTable]) -> list[Find
     return findings
 
 
-def _materialise(
-    connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, query: str | pa.Table, where: str
-) -> str:
+def _materialise(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, query: str | pa.Table, where: str) -> str:
     """Run SQL once into a table, numbered; or number a named table. Returns the relation."""
     if isinstance(query, pa.Table):
         connection.register("given_rows", query)

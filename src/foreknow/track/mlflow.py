@@ -14,6 +14,7 @@ import os
 import queue
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -44,10 +45,17 @@ def _import() -> Any:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     import mlflow
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.ERROR)
+    for about in (
+        r"(?s).*dataset source can be interpreted",
+        r"(?s).*Inferred schema contains integer",
+        r"(?s).*An input example was not",
+    ):
+        warnings.filterwarnings("ignore", message=about, category=UserWarning)  # advice to people, not to programs
     return mlflow
 
 
@@ -283,7 +291,7 @@ class MLflowTracker:
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
         with _tracking_uri(self._mlflow, self._url):
-            monitor = SystemMetricsMonitor(
+            monitor: Any = SystemMetricsMonitor(  # type: ignore[no-untyped-call]
                 self._run_id, sampling_interval=10, samples_before_logging=1, tracking_uri=self._url
             )
             monitor.start()
