@@ -30,6 +30,7 @@ from foreknow.errors import Finding, PredictionError, TaskError, TrainingError, 
 from foreknow.graph.build import build_graph
 from foreknow.graph.encode import Encoding, fit_encoding
 from foreknow.graph.store import GraphStore
+from foreknow.nn.memory import keep_freed_memory
 from foreknow.nn.model import ModelConfig, RelationalGNN, num_parameters
 from foreknow.predict.forward import outputs_to_predictions, run_forward
 from foreknow.predict.predictor import Predictor
@@ -424,6 +425,7 @@ def train(
     if tracking_uri is None and server is None:
         server = MLflowServer(workspace).start()
     device = resolve_device(config.device)
+    keep_freed_memory()
     prepared = prepare(bound, config=config, reporter=reporter)
     clock.lap("prepare")
     run_id = None if resume is None else find_resumable(bound, resume)

@@ -34,6 +34,7 @@ __all__ = ["Encoding", "Rows", "TableEncoding", "TableFeatures", "TimeEncoding",
 
 MAX_CATEGORIES = 5_000  # per column; rarer values share the index of unknown ones
 MAX_STATISTICS_ROWS = 1_000_000  # numbers are summarised from at most so many rows, evenly spaced
+RARE_ROWS, MAX_RARE = 500, 10  # a category needs 1 row in tables of up to 500 rows, 2 up to 1,000, ... 10 at most
 CLIP = 8.0  # standard deviations
 RESERVED = 2  # missing, unknown
 
@@ -255,9 +256,12 @@ def _fit_number(name: str, values: np.ndarray) -> NumberEncoding:
 
 
 def _vocabulary(codes: np.ndarray, dictionary: Any, limit: int) -> tuple[str, ...]:
-    """Values seen in the past, most frequent first; ties in the order of their text."""
+    """Values seen often enough in the past, most frequent first; ties in the order of their text.
+
+    A value of which there are only a few rows in a large table can't be learnt, only memorised.
+    """
     counts = np.bincount(codes, minlength=len(dictionary) + 1)[1:]
-    seen = np.flatnonzero(counts)
+    seen = np.flatnonzero(counts >= min(MAX_RARE, 1 + len(codes) // RARE_ROWS))
     values = [dictionary[int(i)].as_py() for i in seen]
     order = sorted(range(len(seen)), key=lambda i: (-counts[seen[i]], values[i]))
     return tuple(values[i] for i in order[:limit])

@@ -136,9 +136,13 @@ class HeteroConv(nn.Module):
                 assert owner is not None
                 messages.append(F.embedding(owner, back))
             total = self.own[name](x)
-            if messages:
-                total = total + self._combine(messages)
-            out[s.index] = F.relu(self.norm[name](total))
+            # In place: neither a linear map nor a normalisation needs its own output to be differentiated.
+            if self.hetero_aggregation == "sum":
+                for message in messages:
+                    total.add_(message)
+            elif messages:
+                total.add_(self._combine(messages))
+            out[s.index] = F.relu_(self.norm[name](total))
         # Edge sets carry no state of their own: their columns are read afresh by every layer.
         for i in self.edge_sets:
             out[i] = h[i]
@@ -164,10 +168,8 @@ class HeteroConv(nn.Module):
         return message + weighted
 
     def _combine(self, messages: list[Tensor]) -> Tensor:
-        if self.hetero_aggregation == "max":
-            return torch.stack(messages).amax(0)
-        total = sum(messages[1:], messages[0])
-        return total / len(messages) if self.hetero_aggregation == "mean" else total
+        stacked = torch.stack(messages)
+        return stacked.amax(0) if self.hetero_aggregation == "max" else stacked.mean(0)
 
 
 def _gather(x: Tensor, link: Tensor | None) -> Tensor:
