@@ -4,19 +4,18 @@ Layout, below ``bench/data/`` (git-ignored)::
 
     <name>/csv/<table>.csv, <name>/parquet/<table>.parquet     customers, articles, transactions: the same rows twice
     <name>/csv.yaml, <name>/parquet.yaml                       the project files that read them
-    <name>/labels/<split>.parquet                              the churn task's rows, for the peer
+    <name>/labels/<split>.parquet                              the churn task's rows
     <name>/rows.json                                           rows per table
 
 Both sides of the benchmark read the same columns with the same meanings: those of the demo project, less the texts,
-for which the peer would need a language model. Foreknow works the churn labels out in SQL, as the project file says;
-the peer finds them ready made.
+for which the peer would need a language model. From Parquet, where the two are compared, both find the churn labels
+ready made in ``labels/``; from CSV, Foreknow works them out in SQL, as the demo's project does.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -96,7 +95,7 @@ def make(
     rows = _export(database, data, kinds)
     database.unlink()
     for kind in kinds:
-        data.project(kind).write_text(_project(kind))
+        data.project(kind).write_text(_project(data, kind))
     (data.folder / "rows.json").write_text(json.dumps(rows, indent=1))
     return data
 
@@ -135,12 +134,15 @@ def _export(database: Path, data: Data, kinds: tuple[str, ...]) -> dict[str, int
     return rows
 
 
-def _project(kind: str) -> str:
-    """The demo's project file, reading a folder and without texts."""
+def _project(data: Data, kind: str) -> str:
+    """The demo's project file, reading a folder and without texts; see above for the labels."""
     project: dict[str, Any] = yaml.safe_load(hm_project())
     project["source"] = kind
     for table in project["tables"].values():
         table["columns"] = {c: "ignore" if m == "text" else m for c, m in table["columns"].items()}
-    project["tasks"][TASK]["metric"] = "roc_auc"
+    task = project["tasks"][TASK]
+    task["metric"] = "roc_auc"
+    if kind == "parquet":
+        task["tables"] = {s: f"SELECT * FROM {literal(str(data.labels(s)))}" for s in SPLITS}
     del project["train"]
     return yaml.safe_dump(project, sort_keys=False)

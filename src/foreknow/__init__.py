@@ -13,6 +13,8 @@ Importing this package imports neither torch nor mlflow; they load when first ne
 from __future__ import annotations
 
 import os
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 # Idle OpenMP threads must sleep, not spin: on a busy machine spinning makes small operations up to 80 times slower
@@ -53,6 +55,17 @@ _WHERE = {
     "predict": "foreknow.api",
     "train": "foreknow.api",
 }
+
+
+class _FrontDoor(ModuleType):
+    """The package. Importing the rooms ``train`` and ``predict`` would hide the functions of the same names."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _WHERE and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _FrontDoor
 
 
 def __getattr__(name: str) -> Any:

@@ -50,11 +50,13 @@ def train(
         baselines: Whether to train baselines beside the model.
         tracking_uri: MLflow server; ``MLFLOW_TRACKING_URI``, or one started for the workspace, if not given.
         reporter: Told what happens.
-        **parameters: Training parameters, on top of those of the project file; see ``TrainConfig``.
+        **parameters: Training parameters, on top of those of the project file; see ``TrainConfig``. A resumed run keeps
+            its own.
     """
     from foreknow import workflow
 
-    config = make_config({**task.database.project.file.train, **parameters})
+    as_it_began = resume is not None and not parameters
+    config = None if as_it_began else make_config({**task.database.project.file.train, **parameters})
     return workflow.train(
         task,
         config,

@@ -37,6 +37,7 @@ from foreknow.task.task import EntityTask
 __all__ = ["FORMAT", "Bundle"]
 
 FORMAT = 1
+_NO_BOUND = (float("-inf"), float("inf"))  # label bounds nothing goes beyond: JSON has no word for them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,12 +87,12 @@ class Bundle:
         return network.to(device).eval()
 
     def save(self, folder: Path) -> Path:
-        """Write the bundle into a folder, which is made."""
+        """Write the bundle into a folder, which is made. ``bundle.json`` comes last: with it the bundle is whole."""
         folder.mkdir(parents=True, exist_ok=True)
         meta = {
             "format": FORMAT,
             "task": self.task.to_dict(),
-            "labels": self.labels.to_dict(),
+            "labels": {k: v for k, v in self.labels.to_dict().items() if v not in _NO_BOUND},
             "model": asdict(self.model),
             "num_neighbors": list(self.num_neighbors),
             "temporal_strategy": self.temporal_strategy,
@@ -101,7 +102,8 @@ class Bundle:
             "shallow_embeddings": list(self.shallow_embeddings),
             "info": dict(self.info),
         }
-        (folder / "bundle.json").write_text(json.dumps(meta, indent=1))
+        text = json.dumps(meta, indent=1, allow_nan=False)
+        (folder / "bundle.json").unlink(missing_ok=True)
         (folder / "schema.yaml").write_text(yaml.safe_dump(self.schema.to_dict(), sort_keys=False))
         (folder / "encoding.json").write_text(json.dumps(self.encoding.to_dict(), indent=1))
         arrays = {k: np.ascontiguousarray(v) for k, v in self.encoding.arrays.items()}
@@ -109,6 +111,7 @@ class Bundle:
         save_tensors(
             {k: v.detach().cpu().contiguous() for k, v in self.weights.items()}, folder / "weights.safetensors"
         )
+        (folder / "bundle.json").write_text(text)
         return folder
 
     @classmethod

@@ -5,6 +5,7 @@ Opening reads nothing; the schema and the snapshot are made when first asked for
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,7 +24,7 @@ from foreknow.project import (
     unmentioned,
 )
 from foreknow.schema.check import check_schema
-from foreknow.schema.diagram import to_dot, to_svg, to_text
+from foreknow.schema.diagram import TEXT_WIDTH, to_dot, to_svg, to_text
 from foreknow.schema.infer import Proposal, propose
 from foreknow.schema.profile import Containment, Declared
 from foreknow.schema.table import Schema
@@ -153,7 +154,12 @@ class Database:
         return check_schema(self.schema)
 
     def inspect(self) -> Inspection:
-        """What the tables hold and mean, with counts and remarks."""
+        """What the tables hold and mean, with counts and remarks.
+
+        Raises:
+            SchemaError: The schema doesn't fit together.
+        """
+        warnings = self.check()
         schema, staged = self.schema, self.snapshot
         proposal = self._resolved[1]
         if proposal is not None and self._edited is None:
@@ -170,7 +176,7 @@ class Database:
             schema=schema,
             row_counts={n: t.num_rows for n, t in staged.tables.items()},
             containments=containments,
-            notes=(*(proposal.notes if proposal is not None else ()), *self.check()),
+            notes=(*(proposal.notes if proposal is not None else ()), *warnings),
             left_out=proposal.left_out if proposal is not None else {},
             reasons=proposal.reasons if proposal is not None else {},
         )
@@ -183,18 +189,30 @@ class Database:
             Path(path).write_text(svg)
         return svg
 
-    def describe(self) -> str:
-        """The schema as text for a terminal."""
+    def describe(self, *, width: int = TEXT_WIDTH) -> str:
+        """The schema as text for a terminal of so many columns."""
         found = self.inspect()
-        return to_text(found.schema, row_counts=found.row_counts, dangling=found.dangling)
+        return to_text(found.schema, row_counts=found.row_counts, dangling=found.dangling, width=width)
 
-    def to_yaml(self) -> str:
-        """A project file for the database as it is understood now."""
+    def to_yaml(self, *, folder: Path | None = None) -> str:
+        """A project file for the database as it is understood now.
+
+        Args:
+            folder: Where the file will be, if not where paths are relative to now.
+        """
         found = self.inspect()
+        source = self.project.file.source
+        if folder is not None and folder.resolve() != self.project.base.resolve() and not Path(source).is_absolute():
+            source = os.path.relpath(self.project.base / source, folder.resolve())
         tasks = {k: t.model_dump(mode="json", exclude_none=True) for k, t in self.project.file.tasks.items()}
         left = tuple(f"left out: {t} ({why})" for t, why in found.left_out.items())
         return project_text(
-            found.schema, dataset=self.dataset, source=self.project.file.source, tasks=tasks, notes=left
+            found.schema,
+            dataset=self.dataset,
+            source=source,
+            tasks=tasks,
+            train=self.project.file.train,
+            notes=left,
         )
 
     def task(self, name: str, definition: Mapping[str, Any] | None = None) -> BoundTask:

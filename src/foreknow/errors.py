@@ -8,7 +8,8 @@
     ├── StoreError          (OSError)      snapshot, graph store or bundle on disk is damaged or of another format
     ├── SamplingError       (ValueError)   a seed is not a row of the entity table
     ├── TrainingError       (RuntimeError) the loss is not finite, nothing to resume, ...
-    ├── TrackingError       (RuntimeError) MLflow can't be reached, or doesn't know the run or model
+    ├── TrackingError       (RuntimeError) MLflow can't be reached, or doesn't take something
+    │   └── UnknownModelError (LookupError) it knows no such run, model, version or alias
     ├── PredictionError     (ValueError)   the model doesn't fit the data it is asked to score
     ├── SinkError           (ValueError)   a prediction table exists already or can't be written
     └── MissingExtraError   (ImportError)  an optional package is not installed
@@ -38,6 +39,7 @@ __all__ = [
     "TaskError",
     "TrackingError",
     "TrainingError",
+    "UnknownModelError",
     "near_match",
     "raise_findings",
 ]
@@ -119,7 +121,11 @@ class TrainingError(ForeknowError, RuntimeError):
 
 
 class TrackingError(ForeknowError, RuntimeError):
-    """MLflow can't be reached or doesn't know what was asked for."""
+    """MLflow can't be reached or doesn't take something."""
+
+
+class UnknownModelError(TrackingError, LookupError):
+    """There is no such run, registered model, version or alias, or the run has no model."""
 
 
 class PredictionError(ForeknowError, ValueError):

@@ -12,10 +12,10 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from foreknow.errors import ConfigError, Finding, near_match, raise_findings
 from foreknow.schema.table import Column, ForeignKey, Schema, Table
@@ -27,6 +27,13 @@ from foreknow.types import Stype, TaskType
 __all__ = ["Project", "build_schema", "load_project", "make_config", "project_text", "task_from_file"]
 
 FILE_NAME = "foreknow.yaml"
+
+
+SHORT, LONG = "\0short", "\0long"  # tags of two ways to write one thing; YAML can't hold a NUL, so no name is like them
+
+
+def _long_if(*kinds: type) -> Discriminator:
+    return Discriminator(lambda value: LONG if isinstance(value, kinds) else SHORT)
 
 
 class _Strict(BaseModel):
@@ -48,13 +55,18 @@ class LinkFile(_Strict):
     to: list[str] = []
 
 
+Key = Annotated[Annotated[str, Tag(SHORT)] | Annotated[list[str], Tag(LONG)], _long_if(list)]
+ColumnForm = Annotated[Annotated[Stype, Tag(SHORT)] | Annotated[ColumnFile, Tag(LONG)], _long_if(dict, ColumnFile)]
+LinksForm = Annotated[Annotated[dict[str, str], Tag(SHORT)] | Annotated[list[LinkFile], Tag(LONG)], _long_if(list)]
+
+
 class TableFile(_Strict):
     """One table of the project file."""
 
-    key: str | list[str] | None = None
-    keys: list[str | list[str]] = []
-    columns: dict[str, Stype | ColumnFile] = {}
-    links: dict[str, str] | list[LinkFile] = {}
+    key: Key | None = None
+    keys: list[Key] = []
+    columns: dict[str, ColumnForm] = {}
+    links: LinksForm = {}
     time: str | None = None
     kind: Literal["node", "edge"] = "node"
 
@@ -67,17 +79,24 @@ class EntityFile(_Strict):
     to: list[str] = []
 
 
+def _entity_form(value: Any) -> str:
+    columns = value.get("columns") if isinstance(value, dict) else None
+    return LONG if isinstance(value, EntityFile) or isinstance(columns, list) else SHORT
+
+
 class TaskFile(_Strict):
     """One task of the project file."""
 
     tables: dict[str, str]
     type: TaskType
-    entity: EntityFile | dict[str, str]
+    entity: Annotated[
+        Annotated[EntityFile, Tag(LONG)] | Annotated[dict[str, str], Tag(SHORT)], Discriminator(_entity_form)
+    ]
     label: str
     time: str | None = None
     metric: str | None = None
     inclusive: bool = True
-    context_until: dt.datetime | dt.date | None = None
+    context_until: dt.datetime | None = None
     known: list[str] = []
 
 
@@ -121,7 +140,15 @@ class Project:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with the booleans of version 1.2: a column may be called ``no``, ``on`` or ``y``."""
+    """YAML with the booleans of version 1.2: a column may be called ``no``, ``on`` or ``y``. No name occurs twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set[str]()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' is given twice", key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -142,11 +169,13 @@ def load_project(path: Path) -> Project:
     if path.is_dir():
         path = path / FILE_NAME
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError as e:
         raise ConfigError(
             f"there is no project file '{path}'", hint="write one with: foreknow inspect SOURCE --write"
         ) from e
+    except (OSError, UnicodeDecodeError) as e:
+        raise ConfigError(f"can't read '{path}': {e}", hint="a project file is text in UTF-8") from e
     try:
         value = yaml.load(text, Loader=_Loader)  # a SafeLoader
     except yaml.YAMLError as e:
@@ -212,8 +241,6 @@ def task_from_file(name: str, file: TaskFile) -> EntityTask:
     if len(key) != len(columns):
         raise ConfigError(f"task '{name}': entity has {len(columns)} columns but to: names {len(key)}")
     until = file.context_until
-    if isinstance(until, dt.date) and not isinstance(until, dt.datetime):
-        until = dt.datetime(until.year, until.month, until.day)
     if until is not None and until.tzinfo is None:
         until = until.replace(tzinfo=dt.UTC)
     return EntityTask(
@@ -302,20 +329,26 @@ def derived_columns(tables: Mapping[str, TableFile]) -> dict[str, dict[str, str]
 
 
 def project_text(
-    schema: Schema, *, dataset: str, source: str, tasks: Mapping[str, Any] | None = None, notes: tuple[str, ...] = ()
+    schema: Schema,
+    *,
+    dataset: str,
+    source: str,
+    tasks: Mapping[str, Any] | None = None,
+    train: Mapping[str, Any] | None = None,
+    notes: tuple[str, ...] = (),
 ) -> str:
     """A project file for a schema, laid out to be read and edited."""
     lines = ["# Foreknow project file. Edit anything; unknown fields are errors. See docs/project-file.md"]
-    lines += [f"# {note}" for note in notes]
+    lines += [f"# {' '.join(note.split())}" for note in notes]
     lines += [f"dataset: {_scalar(dataset)}", f"source: {_scalar(source)}", "", "tables:"]
     for t in schema:
         lines.append(f"  {_scalar(t.name)}:")
         if t.kind == "edge":
             lines.append("    kind: edge")
         if t.primary_key:
-            lines.append(f"    key: {_key(t.primary_key)}")
+            lines.append(f"    key: {_scalar(_key(t.primary_key))}")
         if t.candidate_keys:
-            lines.append(f"    keys: [{', '.join(_key(k) for k in t.candidate_keys)}]")
+            lines.append(f"    keys: {_scalar([_key(k) for k in t.candidate_keys])}")
         if t.time_column:
             lines.append(f"    time: {_scalar(t.time_column)}")
         if t.foreign_keys:
@@ -325,18 +358,19 @@ def project_text(
                 if simple and len({x.columns for x in t.foreign_keys}) == len(t.foreign_keys):
                     lines.append(f"      {_scalar(k.columns[0])}: {_scalar(k.table)}")
                 else:
-                    to = f", to: {_list(k.to)}" if k.to else ""
-                    lines.append(f"      - {{columns: {_list(k.columns)}, table: {_scalar(k.table)}{to}}}")
+                    link = {"columns": list(k.columns), "table": k.table, **({"to": list(k.to)} if k.to else {})}
+                    lines.append(f"      - {_scalar(link)}")
         keyed = {c for k in t.keys for c in k} | {c for k in t.foreign_keys for c in k.columns}
         shown = [c for c in t.columns if not (c.name in keyed and c.stype is Stype.KEY and c.sql is None)]
         if shown:
             lines.append("    columns:")
         for c in shown:
-            value = str(c.stype) if c.sql is None else f"{{type: {c.stype}, sql: {_scalar(c.sql)}}}"
+            value = str(c.stype) if c.sql is None else _scalar({"type": str(c.stype), "sql": c.sql})
             lines.append(f"      {_scalar(c.name)}: {value}")
     text = "\n".join(lines) + "\n"
-    if tasks:
-        text += "\n" + yaml.safe_dump({"tasks": dict(tasks)}, sort_keys=False, width=110, allow_unicode=True)
+    for name, part in (("tasks", tasks), ("train", train)):
+        if part:
+            text += "\n" + yaml.safe_dump({name: dict(part)}, sort_keys=False, width=110, allow_unicode=True)
     return text
 
 
@@ -359,67 +393,76 @@ def _names(value: str | list[str] | None) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _scalar(text: str) -> str:
-    dumped: str = yaml.safe_dump(text, default_flow_style=True, width=10_000, allow_unicode=True)
+class _Dumper(yaml.SafeDumper):
+    """Writes every text on one line, so that it can be a name."""
+
+
+_Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"'
+    ),
+)
+
+
+def _scalar(value: Any) -> str:
+    """A text, or a list or mapping of texts, on one line of YAML."""
+    dumped: str = yaml.dump(
+        value, Dumper=_Dumper, default_flow_style=True, width=1 << 30, allow_unicode=True, sort_keys=False
+    )
     return dumped.removesuffix("\n").removesuffix("\n...")
 
 
-def _list(names: tuple[str, ...]) -> str:
-    return "[" + ", ".join(_scalar(n) for n in names) + "]"
-
-
-def _key(names: tuple[str, ...]) -> str:
-    return _scalar(names[0]) if len(names) == 1 else _list(names)
+def _key(names: tuple[str, ...]) -> str | list[str]:
+    return names[0] if len(names) == 1 else list(names)
 
 
 def _validate(model: type[Any], value: Any, where: str) -> Any:
     try:
         return model.model_validate(value)
     except ValidationError as e:
-        findings = []
-        for error in e.errors():
-            findings.append(_finding(model, error))
-        unique = list({str(f): f for f in findings}.values())
-        raise_findings(unique, ConfigError, where)
+        raise_findings([_finding(model, error) for error in e.errors()], ConfigError, where)
         raise
 
 
 def _finding(model: type[BaseModel], error: Any) -> Finding:
-    path = [str(p) for p in error["loc"] if not str(p).endswith(("File", "]"))]
-    at = ".".join(p for p in path if p not in ("str", "int"))
-    if error["type"] == "extra_forbidden":
-        known = _fields_at(model, error["loc"][:-1])
-        match = near_match(path[-1], known)
-        if path[-1] == "query":
+    path = [str(p) for p in error["loc"] if p not in (SHORT, LONG, "[key]")]
+    at, given, kind = ".".join(path), error.get("input"), error["type"]
+    if kind == "extra_forbidden":
+        place = _model_at(model, error["loc"][:-1])
+        if path[-1] == "query" and place is TaskFile:
             return Finding(
                 name="unsupported-field",
                 message=f"{at}: predictive queries are not part of this version",
                 hint="give finished task tables or SQL under tables: {train: ..., validation: ..., test: ...}",
             )
+        match = near_match(path[-1], place.model_fields)
         return Finding(
             name="unknown-field",
             message=f"{at}: unknown field",
-            hint=f"did you mean '{match}'?" if match else f"fields here: {', '.join(known)}",
+            hint=f"did you mean '{match}'?" if match else f"fields here: {', '.join(place.model_fields)}",
         )
-    given = error.get("input")
+    if kind in ("enum", "literal_error"):
+        allowed = re.findall(r"'([^']*)'", error["ctx"]["expected"])
+        match = near_match(given, allowed) if isinstance(given, str) else None
+        return Finding(
+            name="bad-value",
+            message=f"{at}: {given!r} is not known here",
+            hint=f"did you mean '{match}'?" if match else f"choose one of {', '.join(allowed)}",
+        )
+    message = f"{at}: {error['msg'].lower()}"
+    hint = None
+    if kind in ("model_type", "dict_type"):
+        message = f"{at}: fields are expected here, as in {{name: value}}"
+    elif kind == "string_type" and isinstance(given, int | float | dt.date | None):
+        hint = "in quotes it is a text"
     shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
-    if error["type"] == "enum" and isinstance(given, str):
-        allowed = [str(s) for s in (TaskType if path[-1] == "type" and path[0] == "tasks" else Stype)]
-        match = near_match(given, allowed)
-        hint = f"did you mean '{match}'?" if match else f"choose one of {', '.join(allowed)}"
-        return Finding(name="bad-value", message=f"{at}: '{given}' is not known here", hint=hint)
-    return Finding(name="bad-value", message=f"{at}: {error['msg'].lower()}{shown}")
+    return Finding(name="bad-value", message=message + shown, hint=hint)
 
 
-def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
-    """Field names of the model a location stands in: the deepest one named on the way."""
-    models: tuple[type[BaseModel], ...] = (ColumnFile, LinkFile, TableFile, EntityFile, TaskFile, ProjectFile)
-    named = {c.__name__: c for c in models}
-    parents: dict[str, type[BaseModel]] = {"tables": TableFile, "tasks": TaskFile}
-    found: type[BaseModel] = model
-    for i, part in enumerate(loc):
-        if str(part) in named:
-            found = named[str(part)]
-        elif part in parents and model is ProjectFile and i == 0 and len(loc) > 1:
-            found = parents[part]
-    return list(found.model_fields)
+def _model_at(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel]:
+    """The model a location stands in."""
+    if model is ProjectFile and len(loc) > 1:
+        return _model_at(TableFile if loc[0] == "tables" else TaskFile, loc[2:])
+    inner: dict[str, type[BaseModel]] = {"columns": ColumnFile, "links": LinkFile, "entity": EntityFile}
+    return inner[loc[0]] if loc else model

@@ -9,13 +9,16 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+import os
+import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,7 +29,16 @@ import yaml
 
 from foreknow.bundle import Bundle
 from foreknow.database import BoundTask, Database
-from foreknow.errors import Finding, PredictionError, TaskError, TrainingError, raise_findings
+from foreknow.errors import (
+    ConfigError,
+    Finding,
+    ForeknowError,
+    PredictionError,
+    TaskError,
+    TrackingError,
+    TrainingError,
+    raise_findings,
+)
 from foreknow.graph.build import build_graph
 from foreknow.graph.encode import Encoding, fit_encoding
 from foreknow.graph.store import GraphStore
@@ -36,7 +48,7 @@ from foreknow.predict.forward import outputs_to_predictions, run_forward
 from foreknow.predict.predictor import Predictor
 from foreknow.predict.sink import open_sink
 from foreknow.predict.table import Lineage, embeddings_table, predictions_table
-from foreknow.project import project_text
+from foreknow.project import make_config, project_text
 from foreknow.sample.loader import Loader, Seeds
 from foreknow.source.snapshot import Snapshot, resign
 from foreknow.task.label import LabelEncoding, encode_labels, fit_labels
@@ -44,8 +56,10 @@ from foreknow.task.metric import metric as find_metric
 from foreknow.task.table import NO_TIME, TaskTable, check_splits, read_task_table
 from foreknow.task.task import EntityTask, is_query
 from foreknow.track.base import RunStatus
-from foreknow.track.mlflow import MLflowTracker, Registry
-from foreknow.track.server import MLflowServer
+from foreknow.track.connect import connect
+from foreknow.track.mlflow import MLflowTracker, check_reachable
+from foreknow.track.registry import Registry, check_alias, check_model_name
+from foreknow.track.server import MLflowServer, this_process
 from foreknow.train.config import TrainConfig
 from foreknow.train.loop import EpochRecord, FitResult, SplitData, fit, resolve_device
 from foreknow.train.scoreboard import Row, entity_baseline, majority_baseline, score
@@ -63,7 +77,6 @@ __all__ = [
     "load_bundle",
     "predict",
     "prepare",
-    "resumed_config",
     "train",
 ]
 
@@ -141,7 +154,7 @@ class Prepared:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A finished training run."""
+    """A finished training run. ``not_recorded``: what MLflow could not be given; all of it is in ``folder``."""
 
     run_id: str
     run_name: str
@@ -157,6 +170,7 @@ class Run:
     folder: Path
     model_uri: str | None = None
     model_version: str | None = None
+    not_recorded: tuple[str, ...] = ()
     _task: BoundTask | None = field(default=None, repr=False)
 
     def predict(self, into: str, **options: Any) -> Prediction:
@@ -181,9 +195,17 @@ class Run:
                 "seconds": {k: round(v, 3) for k, v in self.seconds.items()},
                 "model_uri": self.model_uri,
                 "model_version": self.model_version,
+                "not_recorded": list(self.not_recorded),
+                "folder": str(self.folder),
             }
         )
         return value
+
+    def save(self) -> None:
+        """Write ``result.json`` into the run's folder: its presence says that the run is finished."""
+        temporary = self.folder / f".result.{os.getpid()}"
+        temporary.write_text(json.dumps(self.to_dict(), indent=1))
+        os.replace(temporary, self.folder / "result.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -401,7 +423,7 @@ def train(
 
     Args:
         bound: The task.
-        config: How to train.
+        config: How to train; the defaults, or what a resumed run was started with, if not given.
         tracking_uri: Address of an MLflow server. If not given, `server` is used, or one is started for the
             workspace and stopped with the process.
         server: A started (perhaps not yet answering) server of the workspace.
@@ -415,41 +437,76 @@ def train(
         The run, best epoch restored, model logged (and registered if asked).
 
     Raises:
+        TrackingError: MLflow can't be reached before training, or the model can't be registered after it. What MLflow
+            doesn't take in between is kept on disk and told as a finding.
         ForeknowError: Anything that a person can mend; the MLflow run, if there is one, is closed as FAILED.
     """
-    reporter, config = reporter or Silent(), config or TrainConfig()
-    if register is not None:
-        _check_model_name(register)
+    reporter = reporter or Silent()
+    _check_names(register, alias)
     clock = _Clock()
     workspace = bound.database.workspace
-    if tracking_uri is None and server is None:
-        server = MLflowServer(workspace).start()
+    run_id = None if resume is None else find_resumable(bound, resume)
+    if run_id is not None:
+        config = _check_resumable(bound, run_id, config)
+    config = config or TrainConfig()
     device = resolve_device(config.device)
+    if tracking_uri is not None:
+        check_reachable(tracking_uri)
+    elif server is None:
+        server = MLflowServer(workspace).start()
     keep_freed_memory()
     prepared = prepare(bound, config=config, reporter=reporter)
     clock.lap("prepare")
-    run_id = None if resume is None else find_resumable(bound, resume)
     if run_id is not None:
         _check_same(workspace / "runs" / run_id, prepared)
     with _deterministic(config.seed):
         job = _Training(bound, config, prepared, device, reporter)
         clock.lap("encode")
         if tracking_uri is None:
-            assert server is not None
             reporter.stage("waiting for MLflow")
-            tracking_uri = server.wait().url
+        else:
+            server = None
+        url = connect(workspace, tracking_uri, server=server)
         tracker = MLflowTracker(
-            tracking_uri,
-            bound.experiment,
-            tags=job.tags(),
-            description=job.description(),
-            run_id=run_id,
-            server=server if server is not None and server.is_owner else None,
+            url, bound.experiment, tags=job.tags(), description=job.description(), run_id=run_id, server=server
         )
         with _closing(tracker):
-            return job.run(
-                tracker, clock, register=register, alias=alias, resume=run_id is not None, baselines=baselines
+            run = job.run(tracker, clock, resume=run_id is not None, baselines=baselines)
+        return _settle(run, tracker, url, register=register, alias=alias, reporter=reporter)
+
+
+def _settle(
+    run: Run, tracker: MLflowTracker, url: str, *, register: str | None, alias: str | None, reporter: Reporter
+) -> Run:
+    """Say what MLflow missed, and register the model. The run is closed and all of it on disk by now."""
+    if tracker.missed:
+        run = replace(run, not_recorded=tracker.missed)
+        run.save()
+        reporter.finding(
+            Finding(
+                name="not-recorded",
+                severity="warning",
+                count=len(tracker.missed),
+                message=f"MLflow could not be given: {', '.join(tracker.missed)}. All of it is kept in '{run.folder}'",
+                hint="predictions work as they are; the next training, or 'foreknow mlflow', that finds the server "
+                "again sends what is missing",
             )
+        )
+    if register is None:
+        return run
+    try:
+        if run.model_uri is None:
+            raise TrackingError("it could not be uploaded")
+        version = Registry(url).register_run(register, run.run_id, alias=alias)
+    except TrackingError as e:
+        raise TrackingError(
+            f"the training is finished and kept in '{run.folder}', but its model is not registered: {e}",
+            hint=f"when MLflow is back: foreknow models register {register} --run {run.run_id}"
+            + (f" --alias {alias}" if alias else ""),
+        ) from e
+    run = replace(run, model_version=version.version)
+    run.save()
+    return run
 
 
 class _Training:
@@ -505,15 +562,13 @@ class _Training:
         tracker: MLflowTracker,
         clock: _Clock,
         *,
-        register: str | None,
-        alias: str | None,
         resume: bool,
         baselines: bool,
     ) -> Run:
         task, prepared, reporter = self.task, self.prepared, self.reporter
         folder = self.bound.database.workspace / "runs" / tracker.run_id
         folder.mkdir(parents=True, exist_ok=True)
-        tracker.spill_to(folder / "unsent_metrics.json")
+        tracker.keep_unsent_in(folder / "unsent.json")
         (folder / "run.json").write_text(json.dumps(self._record(), indent=1))
         reporter.run_started(tracker.run_name, tracker.url, num_parameters(self.network))
         if not resume:
@@ -550,16 +605,8 @@ class _Training:
         clock.lap("plots")
         reporter.stage("saving the model")
         bundle = self._bundle(tracker, result, metrics).save(folder / "bundle")
-        model_uri = self._log_model(tracker, bundle)
-        registered = None
-        if register is not None:
-            registered = tracker.register(
-                register,
-                model_uri,
-                alias=alias,
-                description=self.description(),
-                tags={k: v for k, v in self.tags().items() if k.startswith("foreknow.")},
-            )
+        test_metrics = [f"test_metric_{k}" for k in metrics.get("test", {})]
+        model_uri = self._log_model(tracker, bundle, test_metrics, result.best_epoch)
         clock.lap("save")
         run = Run(
             run_id=tracker.run_id,
@@ -575,15 +622,15 @@ class _Training:
             seconds=clock.laps,
             folder=folder,
             model_uri=model_uri,
-            model_version=registered.version if registered else None,
             _task=self.bound,
         )
-        (folder / "result.json").write_text(json.dumps(run.to_dict(), indent=1))
+        run.save()
         return run
 
     def _record(self) -> dict[str, Any]:
-        """What a resumed run must agree with."""
+        """What a resumed run must agree with, and which process trains."""
         return {
+            "process": this_process(),
             "experiment": self.bound.experiment,
             "snapshot": self.prepared.store.fingerprint,
             "config": asdict(self.config),
@@ -597,11 +644,15 @@ class _Training:
         (folder / "dataset.yaml").write_text(dataset)
         settings = {"task": task.to_dict(), "train": _plain(asdict(self.config))}
         (folder / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
-        (folder / "schema.svg").write_text(self._diagram())
+        try:
+            (folder / "schema.svg").write_text(self._diagram())
+        except ForeknowError as e:  # a picture is not worth a training
+            logger.warning("the schema is not drawn: %s", e)
         findings = [f.to_dict() for f in self.prepared.findings]
         (folder / "findings.json").write_text(json.dumps(findings, indent=1))
         for name in ("dataset.yaml", "config.yaml", "schema.svg", "findings.json"):
-            tracker.log_artifact(folder / name)
+            if (folder / name).exists():
+                tracker.log_artifact(folder / name)
         train = self.prepared.tables["train"]
         sample = train.keys.slice(0, 1000)
         if train.labels is not None:
@@ -718,7 +769,7 @@ class _Training:
             },
         )
 
-    def _log_model(self, tracker: MLflowTracker, bundle: Path) -> str:
+    def _log_model(self, tracker: MLflowTracker, bundle: Path, metrics: list[str], step: int) -> str | None:
         task, labels = self.task, self.prepared.labels
         entity = self.prepared.snapshot[task.entity_table].columns
         inputs = {c: _mlflow_type(entity[k]) for c, k in zip(task.entity_columns, task.entity_key, strict=True)}
@@ -733,7 +784,9 @@ class _Training:
             outputs["probs"] = "double" if labels.type is TaskType.BINARY else "array:double"
         optional = [task.time] if task.time is not None else []
         code = Path(__file__).with_name("pyfunc.py")
-        return tracker.log_model(bundle, code, inputs=inputs, outputs=outputs, optional=optional)
+        return tracker.log_model(
+            bundle, code, inputs=inputs, outputs=outputs, optional=optional, metrics=metrics, step=step
+        )
 
 
 class _Observer:
@@ -787,19 +840,23 @@ def load_bundle(
     name = ""
     runs = database.workspace / "runs"
     if model is not None:
-        tracking_uri = tracking_uri or MLflowServer(database.workspace).start().wait().url
+        tracking_uri = connect(database.workspace, tracking_uri)
         found = Registry(tracking_uri).resolve(model)
         name = f"{found.name}/{found.version}"
         if found.run_id is None:
-            raise PredictionError(f"model version '{name}' doesn't say which run it is from")
+            raise PredictionError(
+                f"model version '{name}' doesn't say which run it is from", hint="register it with foreknow"
+            )
         run_id = found.run_id
     assert run_id is not None
     local = runs / run_id / "bundle"
     if not (local / "bundle.json").exists():
-        tracking_uri = tracking_uri or MLflowServer(database.workspace).start().wait().url
-        target = database.workspace / "downloads" / run_id
-        target.mkdir(parents=True, exist_ok=True)
-        local = Registry(tracking_uri).download_bundle(run_id=run_id, into=target)
+        local = database.workspace / "downloads" / run_id
+    if not (local / "bundle.json").exists():
+        url = connect(database.workspace, tracking_uri)
+        local.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=database.workspace) as folder:
+            shutil.move(Registry(url).download_bundle(run_id=run_id, into=Path(folder)), local)
     bundle = Bundle.load(local)
     return bundle, name or str(bundle.info.get("run_name", run_id))
 
@@ -844,8 +901,9 @@ def predict(
     reporter = reporter or Silent()
     if table is not None and at is not None:
         raise PredictionError("a table and a time were both given", hint="give one of --table and --at")
-    destination = to or _default_destination(database)
-    sink = open_sink(destination)
+    seed_time = None if at is None else _seconds(at)
+    sink = open_sink(to or _default_destination(database))
+    sink.check([into], overwrite=overwrite)
     bundle, label = load_bundle(database, run_id=run_id, model=model, tracking_uri=tracking_uri)
     names = [into]
     if embeddings:
@@ -863,7 +921,7 @@ def predict(
         bundle, database.source, database.workspace, extra_tables=extra, device=device, progress=reporter.stage
     )
     if at is not None:
-        rows = predictor.all_entities(None if bundle.task.time is None else _seconds(at))
+        rows = predictor.all_entities(None if bundle.task.time is None else seed_time)
     else:
         assert query is not None
         rows = read_task_table(
@@ -1007,11 +1065,27 @@ def find_resumable(bound: BoundTask, which: str) -> str:
     return max(interrupted, key=lambda r: r.stat().st_mtime).parent.name
 
 
-def resumed_config(workspace: Path, run_id: str) -> dict[str, Any]:
-    """The training parameters an interrupted run was started with."""
-    record = json.loads((workspace / "runs" / run_id / "run.json").read_text())
-    config: dict[str, Any] = record["config"]
-    return config
+def _check_resumable(bound: BoundTask, run_id: str, config: TrainConfig | None) -> TrainConfig:
+    """A run goes on only with the task and the parameters it began with; returns those.
+
+    Raises:
+        TrainingError: Something changed in between, or the run is finished.
+    """
+    folder = bound.database.workspace / "runs" / run_id
+    if (folder / "result.json").exists():
+        raise TrainingError(f"run '{run_id}' is finished", hint="start a new run, with more epochs if need be")
+    record = json.loads((folder / "run.json").read_text())
+    began = make_config(record["config"], where=f"run '{run_id}'")
+    given = asdict(config) if config is not None else {}
+    changed = [f"{k}: {v!r}, now {given[k]!r}" for k, v in asdict(began).items() if given and given[k] != v]
+    now = json.loads(json.dumps(bound.task.to_dict()))
+    changed += [f"task.{k}" for k in now if now[k] != record["task"].get(k)]
+    if changed:
+        raise TrainingError(
+            f"run '{run_id}' began with other settings ({'; '.join(changed)})",
+            hint="a resumed run keeps its settings: leave them out, or start a new run",
+        )
+    return began
 
 
 def _check_same(folder: Path, prepared: Prepared) -> None:
@@ -1027,12 +1101,14 @@ def _check_same(folder: Path, prepared: Prepared) -> None:
         )
 
 
-def _check_model_name(name: str) -> None:
-    """Refuse a name the registry would refuse, before training rather than after."""
-    if not name or any(c in name for c in "/:@") or name != name.strip():
-        raise TrainingError(
-            f"'{name}' can't be the name of a registered model", hint="use letters, digits, dots, dashes, underscores"
-        )
+def _check_names(register: str | None, alias: str | None) -> None:
+    """Refuse what the registry would refuse, before training rather than after."""
+    if register is not None:
+        check_model_name(register)
+    if alias is not None:
+        if register is None:
+            raise ConfigError(f"the alias '{alias}' has no model to belong to", hint="name one with --register")
+        check_alias(alias)
 
 
 def _default_destination(database: Database) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -23,15 +25,34 @@ from foreknow.errors import (
     SinkError,
     SourceError,
     TaskError,
+    TrainingError,
+    UnknownModelError,
 )
 
 if TYPE_CHECKING:
-    from foreknow.database import Database
+    from foreknow.database import BoundTask, Database
     from foreknow.train.loop import EpochRecord
 
-__all__ = ["JsonOption", "ProjectOption", "TerminalReporter", "fail", "open_project", "out", "print_json", "show_rows"]
+__all__ = [
+    "JsonOption",
+    "ProjectOption",
+    "TerminalReporter",
+    "console_width",
+    "fail",
+    "fail_otherwise",
+    "finite",
+    "open_project",
+    "open_task",
+    "out",
+    "print_json",
+    "show_findings",
+    "show_logs",
+    "show_predictions",
+    "show_rows",
+    "show_scoreboard",
+]
 
-PLAIN_WIDTH = 120  # columns if the output goes to a file or a pipe
+PLAIN_WIDTH = 100  # columns if the output goes to a file or a pipe
 
 
 def _console(*, stderr: bool) -> Console:
@@ -42,18 +63,36 @@ def _console(*, stderr: bool) -> Console:
 err = _console(stderr=True)
 out = _console(stderr=False)
 
-MENDABLE = (ConfigError, SchemaError, SourceError, TaskError, SinkError, PredictionError, MissingExtraError)
+MENDABLE = (
+    ConfigError,
+    SchemaError,
+    SourceError,
+    TaskError,
+    SinkError,
+    PredictionError,
+    TrainingError,
+    UnknownModelError,
+    MissingExtraError,
+)
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout instead of text.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on stdout instead of text.", metavar="")
+]
 ProjectOption = Annotated[
     Path,
     typer.Option(
         "--project",
         "-p",
-        help="Project file (foreknow.yaml), the folder it is in, or a database without one.",
+        metavar="PATH",
+        help="foreknow.yaml or the folder it is in; or a database or folder of files without one.",
         show_default="the working directory",
     ),
 ]
+
+
+def console_width() -> int:
+    """Columns a line on stdout may have."""
+    return out.width
 
 
 def open_project(where: Path) -> Database:
@@ -63,40 +102,112 @@ def open_project(where: Path) -> Database:
     return open_(where)
 
 
+def open_task(where: Path, name: str) -> BoundTask:
+    """Open a task of a project file.
+
+    Raises:
+        ConfigError: There is no project file, or no such task in it.
+    """
+    is_project = where.suffix in (".yaml", ".yml") or (where / "foreknow.yaml").is_file()
+    if where.exists() and not is_project:
+        place = "the working directory" if where == Path(".") else f"'{where}'"
+        raise ConfigError(
+            f"there is no foreknow.yaml in {place}" if where.is_dir() else f"{place} is no project file",
+            hint="tasks stand in a project file. Name it with --project, or write one with: "
+            "foreknow inspect SOURCE --write",
+        )
+    return open_project(where).task(name)
+
+
 def print_json(value: Any) -> None:
     """One JSON object on stdout; numbers JSON doesn't know become null."""
-    sys.stdout.write(json.dumps(_plain(value), indent=1, default=str) + "\n")
+    sys.stdout.write(json.dumps(_plain(value), indent=1, default=_text) + "\n")
     sys.stdout.flush()
 
 
 def fail(error: ForeknowError, *, as_json: bool) -> int:
-    """Print an error; returns the exit status."""
+    """Print an error of ours; returns the exit status."""
+    _say(err, str(error), "bold red", type(error).__name__ + ": ")
+    status = 2 if isinstance(error, MENDABLE) else 1
+    return fail_otherwise(type(error).__name__, str(error), as_json=as_json, status=status, findings=error.findings)
+
+
+def fail_otherwise(kind: str, message: str, *, as_json: bool, status: int, findings: Iterable[Finding] = ()) -> int:
+    """Print the JSON object of an error that was shown on stderr already; returns the exit status."""
     if as_json:
-        findings = [f.to_dict() for f in error.findings]
-        print_json({"error": {"type": type(error).__name__, "message": str(error), "findings": findings}})
-    err.print(f"[bold red]{type(error).__name__}[/]: ", end="")
-    err.print(str(error), markup=False)
-    return 2 if isinstance(error, MENDABLE) else 1
+        print_json({"error": {"type": kind, "message": message, "findings": [f.to_dict() for f in findings]}})
+    return status
 
 
-def show_rows(rows: Sequence[Mapping[str, Any]], *, title: str | None = None) -> None:
-    """A small table of plain values."""
+def show_logs() -> None:
+    """Let what the library logs appear on stderr, above a progress bar if there is one."""
+    log = logging.getLogger("foreknow")
+    if not any(isinstance(h, _TerminalHandler) for h in log.handlers):
+        log.addHandler(_TerminalHandler(logging.WARNING))
+        log.propagate = False
+
+
+class _TerminalHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        _say(err, record.getMessage(), "yellow", "warning ")
+
+
+def show_rows(rows: Sequence[Mapping[str, Any]], *, title: str | None = None, whole: Sequence[str] = ()) -> None:
+    """A small table of plain values. Columns shrink to what the terminal holds, but for those in `whole`."""
     if not rows:
         return
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in rows[0]:
-        table.add_column(name, overflow="ellipsis", no_wrap=True, max_width=24)
+        cells = [_cell(row[name]) for row in rows]
+        is_number = all(isinstance(row[name], int | float) and not isinstance(row[name], bool) for row in rows)
+        table.add_column(
+            name,
+            overflow="ellipsis",
+            no_wrap=True,
+            min_width=max(map(len, [name, *cells])) if name in whole else None,
+            justify="right" if is_number else "left",
+        )
     for row in rows:
         table.add_row(*(_cell(v) for v in row.values()))
     out.print(table)
+
+
+def show_predictions(head: Sequence[Mapping[str, Any]], *, title: str) -> None:
+    """The first rows of a prediction table: who, when and what. The lineage is the same in every row and left out.
+
+    If all of it doesn't fit into a line the key columns are joined to one, which is cut if need be: the prediction is
+    always whole.
+    """
+    if not head:
+        return
+    names = [n for n in head[0] if n not in ("model_version", "run_id", "predicted_at")]
+    first = next(i for i, n in enumerate(names) if n in ("predicted_labels", "predicted_value"))
+    times = [n for n in names[:first] if hasattr(head[0][n], "strftime")]
+    keys = [n for n in names[:first] if n not in times]
+    cells = {n: [_cell(row[n]) for row in head] for n in names}
+    shown = {n: ([_cut(c, KEY_WIDTH) for c in cells[n]] if n in keys else cells[n]) for n in names}
+    widths = {n: max(map(len, [n, *column])) for n, column in shown.items()}
+    if sum(widths.values()) + 2 * len(widths) > out.width and len(keys) > 1:
+        rest = [n for n in names if n not in keys]
+        room = max(out.width - sum(widths[n] for n in rest) - 2 * len(names[:1] + rest), 8)
+        joined = [" ".join(cells[n][i] for n in keys) for i in range(len(head))]
+        shown = {_cut(" ".join(keys), room): [_cut(c, room) for c in joined], **{n: shown[n] for n in rest}}
+    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in shown:
+        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    for row in zip(*shown.values(), strict=True):
+        table.add_row(*row)
+    out.print(table)
+
+
+KEY_WIDTH = 20  # characters of a key shown in a preview
 
 
 def show_findings(findings: Iterable[Finding]) -> None:
     """Warnings and errors, a line each, with their hints."""
     for f in findings:
         colour = {"error": "red", "warning": "yellow", "info": "dim"}[f.severity]
-        err.print(f"[{colour}]{f.severity}[/] ", end="")
-        err.print(str(f), markup=False)
+        _say(err, str(f), colour, f.severity + " ")
 
 
 class TerminalReporter:
@@ -117,7 +228,7 @@ class TerminalReporter:
             disable=quiet or not err.is_terminal,
         )
         self._bar: Any = None
-        self._epochs_shown = False
+        self.num_epochs = 0
 
     def __enter__(self) -> TerminalReporter:
         self._progress.start()
@@ -134,7 +245,7 @@ class TerminalReporter:
         if err.is_terminal:
             self._bar = self._progress.add_task(text, total=None, note="")
         else:
-            err.print(text, markup=False)
+            err.print(text, markup=False, soft_wrap=True)
 
     def finding(self, finding: Finding) -> None:
         """Shown at once."""
@@ -170,19 +281,16 @@ class TerminalReporter:
     def on_epoch(self, record: EpochRecord) -> None:
         """A line per epoch."""
         self._clear()
+        self.num_epochs += 1
         if self._quiet:
             return
-        if not self._epochs_shown:
-            self._epochs_shown = True
-            name = self._metric
-            err.print(
-                f"[dim]{'epoch':>5}  {'train_loss':>10}  {'val_loss':>9}  {'train ' + name:>24}  "
-                f"{'val ' + name:>22}  {'seconds':>7}[/]"
-            )
-        mark = " [green]best so far[/]" if record.is_best else ""
+        if self.num_epochs == 1:
+            err.print(f"[dim]metric: {self._metric}[/]")
+            err.print("[dim]epoch  train_loss   val_loss  train_metric  val_metric  seconds[/]")
+        mark = "  [green]best so far[/]" if record.is_best else ""
         err.print(
-            f"{record.epoch:>5}  {record.train_loss:>10.4f}  {record.val_loss:>9.4f}  {record.train_metric:>24.4f}  "
-            f"{record.val_metric:>22.4f}  {record.elapsed_s:>7.1f}{mark}"
+            f"{record.epoch:>5}  {_number(record.train_loss):>10}  {_number(record.val_loss):>9}  "
+            f"{_number(record.train_metric):>12}  {_number(record.val_metric):>10}  {record.elapsed_s:>7.1f}{mark}"
         )
 
     def _clear(self) -> None:
@@ -192,15 +300,18 @@ class TerminalReporter:
 
 
 def show_scoreboard(rows: Sequence[Any], metric: str) -> None:
-    """Models beside their baselines."""
+    """Models beside their baselines: the task's metric, and another one if there is room."""
     names = [n for n in rows[-1].val if any(math.isfinite(r.val.get(n, math.nan)) for r in rows)]
+    splits = [s for s in ("val", "test") if any(finite(getattr(r, s)) for r in rows)]
     names = [metric, *(n for n in names if n != metric)][:2]
-    splits = [s for s in ("val", "test") if any(getattr(r, s) for r in rows)]
-    table = Table(title="Scoreboard", title_justify="left", header_style="bold")
+    model_width = max(len(r.model) for r in rows)
+    if model_width + 9 + len(splits) * sum(len(n) + 2 for n in names) > out.width:
+        names = names[:1]
+    table = Table(title="Scoreboard", title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("model", no_wrap=True)
     for split in splits:
         for name in names:
-            table.add_column(f"{split}\n{name}", justify="right")
+            table.add_column(f"{split}\n{name}", justify="right", no_wrap=True)
     table.add_column("seconds", justify="right")
     for row in rows:
         style = "bold" if row.model == rows[-1].model else ""
@@ -209,16 +320,43 @@ def show_scoreboard(rows: Sequence[Any], metric: str) -> None:
     out.print(table)
 
 
+def finite(values: Mapping[str, float]) -> dict[str, float]:
+    """The metrics that have a value."""
+    return {k: v for k, v in values.items() if v is not None and math.isfinite(v)}
+
+
+def _say(console: Console, text: str, style: str, label: str) -> None:
+    """A labelled text. A terminal gets words wrapped at its edge, a file gets lines as they are."""
+    console.print(f"[{style}]{label}[/]", end="")
+    console.print(text, markup=False, soft_wrap=not console.is_terminal)
+
+
 def _number(value: float) -> str:
     return f"{value:.4f}" if math.isfinite(value) else "-"
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
     if isinstance(value, float):
-        return f"{value:.4f}"
+        return f"{value:,.1f}" if math.isfinite(value) and abs(value) >= 1000 else _number(value)
+    if isinstance(value, list | tuple):
+        more = ", …" if len(value) > 4 else ""
+        return "[" + ", ".join(_cell(v) for v in value[:4]) + more + "]"
     if hasattr(value, "strftime"):
         return str(value).removesuffix(" 00:00:00").partition("+")[0].partition(".")[0]
     return str(value)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _text(value: Any) -> Any:
+    """A value JSON doesn't know."""
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return value.item() if hasattr(value, "item") else str(value)
 
 
 def _plain(value: Any) -> Any:

@@ -10,8 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import typer
+from rich.markup import escape
 
-from foreknow.cli.console import JsonOption, out, print_json, show_rows
+from foreknow.cli.console import JsonOption, out, print_json
 
 PACKAGES = (
     "foreknow",
@@ -29,7 +30,16 @@ MIN_FREE_GIB = 5.0
 
 
 def doctor(json: JsonOption = False) -> None:
-    """Check Python, packages, memory, disk, the sampler, diagrams and MLflow's port; say what to mend."""
+    """Check this machine, and say what to mend.
+
+    Python, packages, memory, disk, the sampler, diagrams and MLflow's port.
+    The exit status is 1 if something needs mending.
+
+    [bold]Examples[/bold]
+
+      foreknow doctor
+      foreknow doctor --json
+    """
     checks: list[dict[str, str]] = []
 
     def check(name: str, ok: bool, found: str, hint: str = "") -> None:
@@ -56,7 +66,11 @@ def doctor(json: JsonOption = False) -> None:
     if json:
         print_json({"ok": good, "checks": checks})
     else:
-        show_rows(checks)
+        for c in checks:
+            mark = "[green]ok[/] " if c["ok"] == "yes" else "[red]NO[/] "
+            out.print(f"{mark} {c['check']:<16} {escape(c['found'])}", soft_wrap=True)
+            if c["hint"]:
+                out.print(f"    [dim]Hint: {c['hint']}[/]", soft_wrap=True)
         out.print("[green]ready: foreknow demo[/]" if good else "[red]see the hints above[/]")
     if not good:
         raise typer.Exit(1)

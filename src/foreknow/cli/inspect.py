@@ -6,51 +6,76 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.table import Table
 
-from foreknow.cli.console import JsonOption, err, open_project, out, print_json, show_findings
+from foreknow.cli.console import (
+    JsonOption,
+    console_width,
+    err,
+    open_project,
+    out,
+    print_json,
+    show_findings,
+)
 from foreknow.errors import ConfigError
 
 
 def inspect(
     source: Annotated[
-        Path, typer.Argument(help="A DuckDB file, a folder of CSV or Parquet files, or a project file.")
+        Path,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A DuckDB file, a folder of CSV or Parquet files, or a project file.",
+            show_default="the working directory",
+        ),
     ] = Path("."),
-    write: Annotated[bool, typer.Option("--write", "-w", help="Write the proposal to foreknow.yaml.")] = False,
+    write: Annotated[
+        bool, typer.Option("--write", "-w", help="Write the proposal to foreknow.yaml.", metavar="")
+    ] = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where to write it.", show_default="./foreknow.yaml")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Where to write it.", show_default="./foreknow.yaml"),
     ] = None,
-    diagram: Annotated[Path | None, typer.Option(help="Draw the schema to this .svg file.")] = None,
-    columns: Annotated[bool, typer.Option("--columns", "-c", help="List every column with the reason.")] = False,
-    overwrite: Annotated[bool, typer.Option(help="Replace a project file that exists.")] = False,
+    diagram: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the schema to this .svg file.")] = None,
+    columns: Annotated[
+        bool, typer.Option("--columns", "-c", help="List every column with the reason.", metavar="")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a project file that exists.", metavar="")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Propose types, keys, links and time columns; draw them; write foreknow.yaml.
+    """Propose types, keys, links and time columns; write foreknow.yaml.
 
-    Nothing in the database is changed. Edit the written file as you like: what it says goes.
+    Nothing in the database is changed. Edit the written file as you like:
+    what it says goes.
 
     [bold]Examples[/bold]
 
       foreknow inspect shop.duckdb
-
       foreknow inspect exports/ --columns --diagram schema.svg
-
       foreknow inspect shop.duckdb --write
     """
     target = output or Path("foreknow.yaml")
-    if (write or output is not None) and target.exists() and not overwrite:
+    write = write or output is not None
+    if write and target.exists() and not overwrite:
         raise ConfigError(
             f"'{target}' exists already and is left as it is", hint="write elsewhere with --output, or --overwrite it"
         )
+    if diagram is not None and diagram.suffix.lower() != ".svg":
+        raise ConfigError(f"'{diagram}' is no name for a drawing", hint="diagrams are SVG: --diagram schema.svg")
     database = open_project(source)
     if not json:
         database.progress = lambda text: err.print(f"[dim]{text}[/]")
     found = database.inspect()
     dangling = found.dangling
     if diagram is not None:
+        diagram.parent.mkdir(parents=True, exist_ok=True)
         database.diagram(diagram)
-    if write or output is not None:
-        target.write_text(database.to_yaml())
+    if write:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(database.to_yaml(folder=target.parent))
     if json:
         print_json(
             {
@@ -67,46 +92,26 @@ def inspect(
                 },
                 "left_out": dict(found.left_out),
                 "findings": [f.to_dict() for f in found.notes],
-                "written": str(target) if write or output is not None else None,
+                "diagram": str(diagram) if diagram is not None else None,
+                "written": str(target) if write else None,
             }
         )
         return
-    table = Table(header_style="bold")
-    for name, justify in (("table", "left"), ("rows", "right"), ("columns", "right"), ("key", "left")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    table.add_column("time")
-    table.add_column("links (share dangling)")
-    for t in found.schema:
-        links = [
-            f"{k.name} → {k.table}"
-            + (f" ({dangling[t.name, k.name]:.2%})" if dangling.get((t.name, k.name), 0) > 0 else "")
-            for k in t.foreign_keys
-        ]
-        rows = found.row_counts.get(t.name, 0)
-        table.add_row(
-            t.name,
-            f"{rows:,}",
-            str(len(t.columns)),
-            ", ".join(t.primary_key) or "-",
-            t.time_column or "-",
-            "\n".join(links) or "-",
-        )
-    out.print(table)
+    out.print(database.describe(width=console_width()), markup=False, soft_wrap=True)
     if columns:
         for t in found.schema:
-            detail = Table(title=t.name, title_justify="left", header_style="bold")
+            detail = Table(title=t.name, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
             for name in ("column", "stored as", "means", "why"):
-                detail.add_column(name)
+                detail.add_column(name, overflow="fold")
             for c in t.columns:
                 detail.add_row(c.name, c.dtype, str(c.stype), found.reasons.get((t.name, c.name), ""))
             out.print(detail)
-    out.print(database.describe(), markup=False)
     for name, why in found.left_out.items():
-        out.print(f"left out: {name} ({why})", markup=False)
+        out.print(f"left out: {name} ({why})", markup=False, soft_wrap=True)
     show_findings(f for f in found.notes if columns or f.severity != "info")
     if diagram is not None:
-        out.print(f"drawn: {diagram}")
-    if write or output is not None:
-        out.print(f"written: {target}. Edit it, then: foreknow train TASK")
-    else:
-        out.print("[dim]write this to foreknow.yaml with --write; list every column with --columns[/]")
+        out.print(f"drawn: {diagram}", markup=False, soft_wrap=True)
+    if write:
+        out.print(f"written: {target}. Add tasks to it, then: foreknow train TASK", markup=False, soft_wrap=True)
+    elif database.project.path is None:
+        out.print("[dim]--write puts this into foreknow.yaml; --columns lists every column[/]")

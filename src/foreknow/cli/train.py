@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import box
+from rich.table import Table
+from rich.text import Text
 
 from foreknow.cli.console import (
     JsonOption,
     ProjectOption,
     TerminalReporter,
-    open_project,
+    err,
+    open_task,
     out,
     print_json,
     show_rows,
@@ -20,19 +25,23 @@ from foreknow.cli.console import (
 )
 from foreknow.errors import ConfigError
 
-TaskArgument = Annotated[str, typer.Argument(help="Name of a task of the project file.")]
+TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="Name of a task of the project file.")]
 
 
 def task(name: TaskArgument, project: ProjectOption = Path("."), json: JsonOption = False) -> None:
-    """Preview a task before anything is trained: rows, seed times and labels per split, and what is wrong.
+    """Preview a task: rows, seed times and labels per split.
 
-    [bold]Example[/bold]
+    Nothing is trained. What is wrong with the task's tables is told, all of it
+    at once.
+
+    [bold]Examples[/bold]
 
       foreknow task Churn
+      foreknow task Churn --project shop --json
     """
     from foreknow import workflow
 
-    bound = open_project(project).task(name)
+    bound = open_task(project, name)
     with TerminalReporter(quiet=json, metric=bound.task.metric) as reporter:
         prepared = workflow.prepare(bound, reporter=reporter)
     splits = workflow.describe_splits(prepared)
@@ -53,27 +62,38 @@ def task(name: TaskArgument, project: ProjectOption = Path("."), json: JsonOptio
 def train(
     name: TaskArgument,
     project: ProjectOption = Path("."),
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training rows.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Training rows per step.")] = None,
-    num_neighbors: Annotated[str | None, typer.Option(help="Rows drawn per link and hop, e.g. 128,64.")] = None,
-    time_budget: Annotated[float | None, typer.Option(help="Seconds of training after which it stops.")] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same model.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    epochs: Annotated[int | None, typer.Option(metavar="N", help="Passes over the training rows.")] = None,
+    lr: Annotated[float | None, typer.Option(metavar="RATE", help="Peak learning rate.")] = None,
+    batch_size: Annotated[int | None, typer.Option(metavar="N", help="Training rows per step.")] = None,
+    num_neighbors: Annotated[
+        str | None, typer.Option(metavar="N,N", help="Rows drawn per link, for each hop, e.g. 128,64.")
+    ] = None,
+    time_budget: Annotated[float | None, typer.Option(metavar="SECONDS", help="Stop training after so long.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="The same seed gives the same model.")] = None,
+    device: Annotated[str | None, typer.Option(metavar="DEVICE", help="auto, cpu or cuda.")] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", "-s", help="Any other parameter: NAME=VALUE; see --parameters.")
+        list[str] | None,
+        typer.Option("--set", "-s", metavar="NAME=VALUE", help="Any other parameter; --parameters lists them."),
     ] = None,
-    register: Annotated[str | None, typer.Option(help="Add the model to this registered model.")] = None,
-    alias: Annotated[str | None, typer.Option(help="Alias for the new version, e.g. champion.")] = None,
+    register: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Make it a version of this registered model.")
+    ] = None,
+    alias: Annotated[
+        str | None, typer.Option(metavar="ALIAS", help="Alias for the new version, e.g. champion.")
+    ] = None,
     resume: Annotated[
-        str | None, typer.Option(help="Go on with an interrupted run: its id, or 'latest'.", metavar="RUN")
+        str | None, typer.Option(help="Go on with an interrupted run, or with the 'latest'.", metavar="RUN_ID")
     ] = None,
-    baselines: Annotated[bool, typer.Option(help="Train baselines to compare with.")] = True,
+    baselines: Annotated[
+        bool,
+        typer.Option(" /--no-baselines", help="Train no baselines to compare with.", metavar="", show_default=False),
+    ] = True,
     parameters: Annotated[
         bool,
         typer.Option(
             "--parameters",
             help="List all training parameters and their defaults.",
+            metavar="",
             is_eager=True,
             callback=lambda v: _list_parameters() if v else None,
         ),
@@ -82,22 +102,21 @@ def train(
 ) -> None:
     """Train a model for a task, live in MLflow.
 
-    The run stands under the experiment Dataset/task_type/Task. Set MLFLOW_TRACKING_URI to use a server of your own;
-    otherwise one is started for the time of the training ("foreknow mlflow" shows the page again).
+    The run stands under the experiment Dataset/task_type/Task. A server is
+    started for the time of the training; "foreknow mlflow" shows the page
+    again. MLFLOW_TRACKING_URI names a server of your own.
 
     [bold]Examples[/bold]
 
       foreknow train Churn
-
-      foreknow train Churn --epochs 20 --set channels=64 --register churn --alias champion
-
+      foreknow train Churn --epochs 20 --set channels=64
+      foreknow train Churn --register churn --alias champion
       foreknow train Churn --resume latest
     """
     from foreknow import workflow
     from foreknow.project import make_config
 
-    database = open_project(project)
-    bound = database.task(name)
+    bound = open_task(project, name)
     given = {
         "epochs": epochs,
         "lr": lr,
@@ -108,35 +127,36 @@ def train(
         "device": device,
     }
     values = {k: v for k, v in given.items() if v is not None} | _parse_settings(set_ or [])
-    if resume is not None:
-        run_id = workflow.find_resumable(bound, resume)
-        if values:
-            raise ConfigError("a resumed run goes on with its own parameters", hint="leave the other options out")
-        config = make_config(workflow.resumed_config(database.workspace, run_id))
-        resume = run_id
-    else:
-        config = make_config({**database.project.file.train, **values})
+    if resume is not None and values:
+        raise ConfigError("a resumed run goes on with its own parameters", hint="leave the other options out")
+    config = None if resume is not None else make_config({**bound.database.project.file.train, **values})
+    where = "" if project == Path(".") else f" --project {project}"
     with TerminalReporter(quiet=json, metric=bound.task.metric) as reporter:
-        run = workflow.train(
-            bound,
-            config,
-            tracking_uri=os.environ.get("MLFLOW_TRACKING_URI"),
-            register=register,
-            alias=alias,
-            resume=resume,
-            baselines=baselines,
-            reporter=reporter,
-        )
+        try:
+            run = workflow.train(
+                bound,
+                config,
+                tracking_uri=os.environ.get("MLFLOW_TRACKING_URI"),
+                register=register,
+                alias=alias,
+                resume=resume,
+                baselines=baselines,
+                reporter=reporter,
+            )
+        except KeyboardInterrupt:
+            if reporter.num_epochs:
+                err.print(f"go on with: foreknow train {name} --resume latest{where}", soft_wrap=True)
+            raise
     if json:
         print_json(run.to_dict())
         return
     show_scoreboard(run.scoreboard, bound.task.metric)
     out.print(f"best epoch {run.best_epoch} of {len(run.history)}; {run.stopped}")
     if run.model_version:
-        out.print(f"registered: models:/{register}/{run.model_version}")
-    where = "" if project == Path(".") else f" --project {project}"
+        out.print(f"registered: models:/{register}/{run.model_version}" + (f", alias {alias}" if alias else ""))
     out.print(f"\nnext: foreknow predict --run {run.run_id} --into PREDICTIONS_{name.upper()}{where}", soft_wrap=True)
-    out.print(f"      foreknow mlflow{where}   (the run's page)", soft_wrap=True)
+    if run.url:
+        out.print(f"      foreknow mlflow{where}   (the run's page)", soft_wrap=True)
 
 
 def _numbers(text: str) -> list[int]:
@@ -149,12 +169,15 @@ def _numbers(text: str) -> list[int]:
 def _parse_settings(pairs: list[str]) -> dict[str, Any]:
     import yaml
 
-    values = {}
+    values: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
             raise ConfigError(f"'{pair}' sets nothing", hint="write NAME=VALUE, e.g. --set channels=64")
-        values[name.strip()] = yaml.safe_load(value)
+        try:
+            values[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as e:
+            raise ConfigError(f"'{pair}' sets no value that can be read", hint="write e.g. channels=64") from e
     return values
 
 
@@ -172,8 +195,11 @@ def _list_parameters() -> None:
             code, hash_, comment = line.partition("  # ")
             if hash_ and ":" in code:
                 comments[code.strip().partition(":")[0]] = comment.strip()
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for column in ("parameter", "default", "meaning"):
+        table.add_column(column, overflow="fold")
     for f in sorted(fields(TrainConfig), key=lambda f: f.name):
         default = list(f.default) if isinstance(f.default, tuple) else f.default
-        out.print(f"[bold]{f.name}[/] = {default}", end="")
-        out.print(f"   {comments.get(f.name, '')}", style="dim", markup=False)
+        table.add_row(f.name, Text(json.dumps(default)), Text(comments.get(f.name, "")))
+    out.print(table)
     raise typer.Exit

@@ -20,7 +20,7 @@ from foreknow.graph.store import FORMAT, GraphStore
 from foreknow.schema.table import Schema, Table
 from foreknow.source.keys import is_compatible, match_rows
 from foreknow.source.snapshot import Snapshot, StagedTable
-from foreknow.source.sql import quote
+from foreknow.source.sql import literal, quote
 from foreknow.source.time import is_instant, seconds_sql
 from foreknow.types import NEVER, NO_ROW
 
@@ -110,8 +110,8 @@ def _check(schema: Schema, snapshot: Snapshot) -> None:
                             table=t.name,
                             column=column,
                             message=f"it is {a} but links to {fk.table}.{key}, which is {b}",
-                            hint=f"derive a column of the same type: columns: {{{column}_key: {{sql: "
-                            f"'CAST({quote(column)} AS {b})'}}}}",
+                            hint=f"link a derived column of the same type: columns: {{{_yaml(f'{column}_key')}: "
+                            f"{{sql: {literal(f'CAST({quote(column)} AS {b})')}}}}}",
                         )
                     )
     if problems:
@@ -119,6 +119,10 @@ def _check(schema: Schema, snapshot: Snapshot) -> None:
             f"the graph can't be built: {len(problems)} problem(s).\n" + "\n".join(f"- {p}" for p in problems),
             findings=problems,
         )
+
+
+def _yaml(name: str) -> str:
+    return name if name.isidentifier() else literal(name)  # YAML doubles single quotes as SQL does
 
 
 def _write(
@@ -133,6 +137,7 @@ def _write(
     positions: dict[str, np.ndarray | None] = {}
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET arrow_large_buffer_size = true")  # a batch may hold more than 2 GB of text
         for i, table in enumerate(schema):
             staged = snapshot[table.name]
             progress(f"encoding {table.name} ({staged.num_rows:,} rows)")

@@ -32,6 +32,7 @@ MISSING_TIME = np.iinfo(np.int64).min
 
 BATCH_ROWS = 1_000_000
 _CODED = (Stype.CATEGORICAL, Stype.BOOLEAN, Stype.TEXT)
+_NUMBERS = ("INT", "INTEGER", "FLOAT", "DOUBLE")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,13 +97,13 @@ def write_columns(
     coded = (*columns_of(table, *_CODED), *(by_name[k] for k in key_features))
     lists = columns_of(table, Stype.MULTICATEGORICAL)
     vectors = columns_of(table, Stype.EMBEDDING)
-    _check_types(table, numbers, instants, lists, vectors)
+    _check_types(table, numbers, instants, coded, lists, vectors)
     files = {c.name: f"c{i}" for i, c in enumerate((*coded, *lists, *vectors))}
 
     dictionaries: dict[str, pa.Array] = {}
     for c in (*coded, *lists):
         dictionaries[c.name] = _distinct(connection, staged, c, is_list=c in lists)
-        text = dictionaries[c.name].cast(pa.string())
+        text = dictionaries[c.name].cast(pa.large_string())
         pq.write_table(pa.table({"value": text}), folder / f"{files[c.name]}.dict.parquet")
 
     def create(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -189,29 +190,43 @@ def _check_types(
     table: Table,
     numbers: Sequence[Column],
     instants: Sequence[Column],
+    coded: Sequence[Column],
     lists: Sequence[Column],
     vectors: Sequence[Column],
 ) -> None:
     problems = []
     for c in numbers:
-        if c.dtype.endswith("]") or c.dtype.startswith(("TIMESTAMP", "DATE", "STRUCT", "MAP", "BLOB")):
+        if _is_nested(c.dtype) or c.dtype.startswith(("TIMESTAMP", "DATE", "BLOB")):
             problems.append(f"column '{c.name}' is {c.dtype}, which is not a number")
     for c in instants:
         if not is_instant(c.dtype):
             problems.append(
                 f"column '{c.name}' is {c.dtype}, which is not a time; derive one with sql, e.g. to_timestamp(...)"
             )
+    for c in coded:
+        if _is_nested(c.dtype) or c.dtype == "INTERVAL":
+            problems.append(f"column '{c.name}' is {c.dtype}, but {c.stype} needs single values")
     for c in (*lists, *vectors):
-        if not c.dtype.endswith("]"):
+        item = c.dtype.rpartition("[")[0]
+        if not item:
             problems.append(f"column '{c.name}' is {c.dtype}, but {c.stype} needs a list or array")
+        elif _is_nested(item) or (c in vectors and not item.endswith(_NUMBERS) and not item.startswith("DECIMAL")):
+            what = "numbers" if c in vectors else "single values"
+            problems.append(f"column '{c.name}' is {c.dtype}, but {c.stype} needs a list of {what}")
     if problems:
         raise SchemaError(f"table '{table.name}': " + "; ".join(problems))
 
 
+def _is_nested(dtype: str) -> bool:
+    return dtype.endswith("]") or dtype.startswith(("STRUCT", "MAP"))
+
+
 def _distinct(connection: duckdb.DuckDBPyConnection, staged: StagedTable, column: Column, *, is_list: bool) -> pa.Array:
     value = f"unnest({quote(column.name)})" if is_list else quote(column.name)
+    is_float = column.dtype.rstrip("[]") in ("FLOAT", "DOUBLE")
+    missing = "v IS NULL OR isnan(v)" if is_float else "v IS NULL"
     table = connection.sql(
-        f"SELECT v FROM (SELECT DISTINCT {value} AS v FROM {staged.relation}) WHERE v IS NOT NULL ORDER BY v"
+        f"SELECT v FROM (SELECT DISTINCT {value} AS v FROM {staged.relation}) WHERE NOT ({missing}) ORDER BY v"
     ).to_arrow_table()
     return table.column(0).combine_chunks()
 
@@ -245,6 +260,10 @@ def _vector_size(connection: duckdb.DuckDBPyConnection, staged: StagedTable, col
         raise SchemaError(
             f"table '{staged.name}', column '{column.name}': embeddings need one length, these have {low} to {high}",
             hint="call the column multicategorical or ignore, or derive one of a fixed length with sql",
+        )
+    if high == 0:
+        raise SchemaError(
+            f"table '{staged.name}', column '{column.name}': embeddings are empty lists", hint="ignore it"
         )
     return int(high or 1)
 

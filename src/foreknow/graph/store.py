@@ -125,9 +125,9 @@ class GraphStore:
         if not manifest.exists():
             raise StoreError(f"'{folder}' holds no graph store", hint="build it again")
         meta: dict[str, Any] = json.loads(manifest.read_text())
-        if meta["format"] != FORMAT:
+        if meta.get("format") != FORMAT:
             raise StoreError(
-                f"the graph store in '{folder}' is of format {meta['format']}, this version reads {FORMAT}",
+                f"the graph store in '{folder}' is of format {meta.get('format')}, this version reads {FORMAT}",
                 hint="delete the folder; it will be built again",
             )
         schema = Schema.from_dict(meta["schema"])

@@ -8,6 +8,7 @@ Pretrained embedders (extra ``text``) are named by local path or hub name: ``mod
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -73,7 +74,8 @@ class HashedNgrams:
         seen = np.asarray((counts > 0).sum(axis=0)).ravel()
         self._weight = (np.log((1 + counts.shape[0]) / (1 + seen)) + 1).astype(np.float32)
         size = max(1, min(self.max_size, counts.shape[0] - 1, int((seen > 0).sum()) - 1))
-        svd = TruncatedSVD(size, random_state=0).fit(self._normalised(counts))
+        with np.errstate(invalid="ignore", divide="ignore"):  # shares of a variance that is 0 if texts are alike
+            svd = TruncatedSVD(size, random_state=0).fit(self._normalised(counts))
         self._components = svd.components_.astype(np.float32)
         return int(size)
 
@@ -109,18 +111,26 @@ class Pretrained:
 
     def _load(self) -> Any:
         if self._model is None:
+            load: Any
             if self._kind == "model2vec":
                 try:
                     from model2vec import StaticModel
                 except ImportError as e:
                     raise MissingExtraError("model2vec", "text") from e
-                self._model = StaticModel.from_pretrained(self._model_name)
+                load = StaticModel.from_pretrained
             else:
                 try:
                     from sentence_transformers import SentenceTransformer
                 except ImportError as e:
                     raise MissingExtraError("sentence-transformers", "text") from e
-                self._model = SentenceTransformer(self._model_name, device="cpu")
+                load = partial(SentenceTransformer, device="cpu")
+            try:
+                self._model = load(self._model_name)
+            except Exception as e:  # files, formats and networks fail in many ways
+                raise ConfigError(
+                    f"can't load text embedder '{self.name}': {str(e).strip() or type(e).__name__}",
+                    hint=f"after '{self._kind}:' stands the path of a saved model, or its name on a hub within reach",
+                ) from e
         return self._model
 
     def fit(self, texts: Sequence[str]) -> int:

@@ -34,13 +34,23 @@ def role_of(s: NodeSet) -> str:
     return "seeds" if s.kind == "seeds" else f"table:{s.table}"
 
 
+class BatchNorm(nn.BatchNorm1d):
+    """Batch normalisation of ``(N, C)``, by its running statistics where there is but one row: no variance in that."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise. Shape as given."""
+        if len(x) != 1 or not self.training:
+            return super().forward(x)
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
+
+
 def make_norm(kind: Norm, channels: int) -> nn.Module:
     """A normalisation of ``(N, C)`` vectors."""
     if kind == "layer":
         return nn.LayerNorm(channels)
     if kind == "instance":  # per row, nothing learnt
         return nn.LayerNorm(channels, elementwise_affine=False)
-    return nn.BatchNorm1d(channels) if kind == "batch" else nn.Identity()
+    return BatchNorm(channels) if kind == "batch" else nn.Identity()
 
 
 def reduce_children(x: Tensor, rows: SetTensors, num_sources: int, how: Aggregation) -> Tensor:

@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from foreknow.errors import PredictionError
 from foreknow.task.label import LabelEncoding
 from foreknow.types import TaskType
 
-__all__ = ["Lineage", "embeddings_table", "predictions_table"]
+__all__ = ["LINEAGE", "Lineage", "embeddings_table", "predictions_table"]
+
+LINEAGE = ("model_version", "run_id", "predicted_at")
+"""Last columns of every table; by these a table of predictions is told from others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +49,11 @@ def predictions_table(keys: pa.Table, output: np.ndarray, labels: LabelEncoding,
     Returns:
         Classification: ``predicted_labels`` in the label's own type (a list for multilabel) and ``probs``: the
         probability of the second class for binary tasks, else one per class. Regression: ``predicted_value``.
+
+    Raises:
+        PredictionError: An entity column is called like one of these.
     """
-    columns: dict[str, Any] = {name: keys.column(name) for name in keys.column_names}
+    columns = _given(keys, ("predicted_labels", "probs", "predicted_value"))
     if labels.type is TaskType.REGRESSION:
         columns["predicted_value"] = pa.array(output.astype(np.float64))
     elif labels.type is TaskType.BINARY:
@@ -57,8 +64,8 @@ def predictions_table(keys: pa.Table, output: np.ndarray, labels: LabelEncoding,
             columns["predicted_labels"] = _classes(labels).take(pa.array(output.argmax(axis=1)))
         else:
             row, column = np.nonzero(output >= 0.5)
-            offsets = np.searchsorted(row, np.arange(len(output) + 1)).astype(np.int32)
-            columns["predicted_labels"] = pa.ListArray.from_arrays(
+            offsets = np.searchsorted(row, np.arange(len(output) + 1))
+            columns["predicted_labels"] = pa.LargeListArray.from_arrays(
                 pa.array(offsets), _classes(labels).take(pa.array(column))
             )
         columns["probs"] = _lists(output)
@@ -67,15 +74,27 @@ def predictions_table(keys: pa.Table, output: np.ndarray, labels: LabelEncoding,
 
 def embeddings_table(keys: pa.Table, vectors: np.ndarray, lineage: Lineage) -> pa.Table:
     """Keys and seed time, ``embedding`` (a list of floats), then the lineage."""
-    columns: dict[str, Any] = {name: keys.column(name) for name in keys.column_names}
+    columns = _given(keys, ("embedding",))
     flat = pa.array(np.ascontiguousarray(vectors, np.float32).ravel())
     columns["embedding"] = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
     return pa.table({**columns, **lineage.columns(keys.num_rows)})
 
 
+def _given(keys: pa.Table, added: tuple[str, ...]) -> dict[str, Any]:
+    """Keys and seed time by name."""
+    taken = {*added, *LINEAGE}
+    clash = [name for name in keys.column_names if name.lower() in taken]
+    if clash:
+        raise PredictionError(
+            f"the task's column {', '.join(map(repr, clash))} is called like a column of predictions",
+            hint="rename it in the task's tables, and under entity: or time:",
+        )
+    return {name: keys.column(name) for name in keys.column_names}
+
+
 def _lists(matrix: np.ndarray) -> pa.Array:
-    offsets = np.arange(len(matrix) + 1, dtype=np.int32) * matrix.shape[1]
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(matrix, np.float64).ravel()))
+    offsets = np.arange(len(matrix) + 1, dtype=np.int64) * matrix.shape[1]
+    return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(matrix, np.float64).ravel()))
 
 
 def _classes(labels: LabelEncoding) -> pa.Array:
@@ -84,7 +103,7 @@ def _classes(labels: LabelEncoding) -> pa.Array:
     texts = pa.array(labels.classes, pa.string())
     if dtype == "BOOLEAN":
         return pa.array([c == "true" for c in labels.classes], pa.bool_())
-    if dtype.endswith("INT") or dtype == "INTEGER":
+    if dtype.endswith(("INT", "INTEGER")):
         return texts.cast(pa.int64())
     if dtype in ("FLOAT", "DOUBLE") or dtype.startswith("DECIMAL"):
         return texts.cast(pa.float64())

@@ -140,7 +140,9 @@ class Loader:
         drawn = sample.sets[index]
         features, graph = self.features[table], self.sampler.store[table]
         at = sample.seed_time[drawn.slot]
-        rows = features.gather(drawn.ids, at)
+        # A table without time tells what is known by the instants in its rows: those the context ends before are not.
+        seen_at = self.sampler.known_until(at) if features.encoding.mask_future_instants else at
+        rows = features.gather(drawn.ids, seen_at)
         if is_seed:
             rows = features.hide(rows, sample.unseen, self.known)
         days = clock = None

@@ -9,7 +9,7 @@ except the way back: children reached along a key do not list their parent again
 it stands, one hop up (`NodeSet.back`).
 
 A table of kind ``edge`` has no representation of its own: from ``T`` its rows are drawn like children, and the set
-of the rows at their other end hangs from them at the same hop.
+of the rows at their other end hangs from them at the same hop. As seeds, its rows are like any others.
 
     customers (seeds) ──< transactions ──> articles            depth 2 on the H&M schema: three sets
 """
@@ -124,7 +124,7 @@ def make_plan(schema: Schema, entity_table: str, num_neighbors: Sequence[int]) -
             continue
         fan_out, hop = num_neighbors[s.depth], s.depth + 1
         for edge, (table, key) in enumerate(keys):
-            if table.name == s.table and not (s.back and edge == s.edge) and table.kind == "node":
+            if table.name == s.table and not (s.back and edge == s.edge):
                 todo.append(add(key.table, "parents", index, edge, hop, 0, False))
         for edge, (table, key) in enumerate(keys):
             if key.table != s.table:

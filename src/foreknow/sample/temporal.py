@@ -1,7 +1,8 @@
 """Temporal sampling: the past of a batch of seeds, as the node sets of a plan.
 
 A row of a table with time is visible to a seed if ``time <= seed_time`` (``<`` if the context is exclusive); rows of
-tables without time always are. Since row id order is time order, that is one cut-off row id per table and seed time.
+tables without time always are. `known_until` says so, in one place. Since row id order is time order, that is one
+cut-off row id per table and seed time.
 """
 
 from __future__ import annotations
@@ -18,11 +19,23 @@ from foreknow.sample.kernels import child_ranges, draw_children, parent_rows, un
 from foreknow.sample.plan import NodeSet, Plan
 from foreknow.types import DAY_S
 
-__all__ = ["DrawnSet", "Sample", "Strategy", "TemporalSampler"]
+__all__ = ["DrawnSet", "Sample", "Strategy", "TemporalSampler", "known_until"]
 
 Strategy = Literal["uniform", "last"]
 
 _MASK = (1 << 64) - 1
+
+
+def known_until(seed_time: np.ndarray, *, inclusive: bool, context_until: int | None) -> np.ndarray:
+    """The last second whose rows are visible at each seed time: rows with ``time <= known_until`` are.
+
+    Args:
+        seed_time: Unix seconds. Shape ``(B,)``, int64.
+        inclusive: Whether rows stamped exactly at the seed time (or at `context_until`) are visible.
+        context_until: No row after this time is visible, whatever the seed time.
+    """
+    limit = seed_time if context_until is None else np.minimum(seed_time, context_until)
+    return limit if inclusive else limit - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +123,10 @@ class TemporalSampler:
             and not store[s.table].columns.instant_names
         }
 
+    def known_until(self, seed_time: np.ndarray) -> np.ndarray:
+        """The last second whose rows this sampler's seeds see. Shape as given."""
+        return known_until(seed_time, inclusive=self.inclusive, context_until=self.context_until)
+
     def sample(self, seeds: np.ndarray, seed_time: np.ndarray, *, epoch: int = 0) -> Sample:
         """Draw the past of every seed, hop by hop.
 
@@ -130,13 +147,14 @@ class TemporalSampler:
         if len(seeds) and (seeds.min() < 0 or seeds.max() >= entity.num_rows):
             bad = seeds[(seeds < 0) | (seeds >= entity.num_rows)]
             raise SamplingError(
-                f"{len(bad):,} of {len(seeds):,} seeds are no rows of '{entity.name}' "
-                f"(0 to {entity.num_rows - 1:,}), e.g. {int(bad[0])}"
+                f"{len(bad):,} of {len(seeds):,} seeds are no rows of '{entity.name}', "
+                f"which has {entity.num_rows:,}: e.g. {int(bad[0])}",
+                hint="number rows from 0, in the order of the graph store (GraphTable.to_row)",
             )
         times, slot = np.unique(seed_time, return_inverse=True)
         slot = slot.astype(np.int32)
-        context = times if self.context_until is None else np.minimum(times, self.context_until)
-        cut = {t: self.store[t].cut(context, inclusive=self.inclusive) for t in {s.table for s in self.plan.sets}}
+        known = self.known_until(times)
+        cut = {t: self.store[t].cut(known) for t in {s.table for s in self.plan.sets}}
         seeds = seeds.astype(np.int32)
         unseen = seeds >= cut[entity.name][slot]
         drawn = [DrawnSet(ids=seeds, slot=slot)]
@@ -146,7 +164,7 @@ class TemporalSampler:
                 hidden = unseen if s.source == 0 and s.edge not in self.known_edges else None
                 drawn.append(self._parents(s, source, cut[s.table], hidden))
             else:
-                drawn.append(self._children(s, source, cut[s.table], times, context, epoch))
+                drawn.append(self._children(s, source, cut[s.table], times, epoch))
         return Sample(sets=tuple(drawn), seed_time=times, unseen=unseen)
 
     def _parents(self, s: NodeSet, source: DrawnSet, cut: np.ndarray, hidden: np.ndarray | None) -> DrawnSet:
@@ -160,9 +178,7 @@ class TemporalSampler:
         count = unique_pairs(rows, slot, ids, slots, link)
         return DrawnSet(ids=ids[:count].copy(), slot=slots[:count].copy(), link=link)
 
-    def _children(
-        self, s: NodeSet, source: DrawnSet, cut: np.ndarray, times: np.ndarray, context: np.ndarray, epoch: int
-    ) -> DrawnSet:
+    def _children(self, s: NodeSet, source: DrawnSet, cut: np.ndarray, times: np.ndarray, epoch: int) -> DrawnSet:
         n = len(source)
         pointer, child = self.store.pointers[s.edge], self.store.children[s.edge]
         low, degree = np.empty(n, np.int64), np.empty(n, np.int32)
@@ -171,9 +187,7 @@ class TemporalSampler:
         ids, owner = np.empty(offsets[-1], np.int32), np.empty(offsets[-1], np.int32)
         key = self._keys(s.index, epoch, source, times)
         draw_children(child, low, degree, offsets, key, self.strategy == "last", ids, owner)
-        windows = None
-        if s.source == 0:
-            windows = self._windows(s, source, low, degree, times, context)
+        windows = self._windows(s, source, low, degree, times) if s.source == 0 else None
         return DrawnSet(ids=ids, slot=source.slot[owner], owner=owner, offsets=offsets, degree=degree, windows=windows)
 
     def _keys(self, index: int, epoch: int, source: DrawnSet, times: np.ndarray) -> np.ndarray:
@@ -184,38 +198,22 @@ class TemporalSampler:
             return _mix_array(at[source.slot] ^ source.ids.astype(np.uint64))
 
     def _windows(
-        self,
-        s: NodeSet,
-        source: DrawnSet,
-        low: np.ndarray,
-        degree: np.ndarray,
-        times: np.ndarray,
-        context: np.ndarray,
+        self, s: NodeSet, source: DrawnSet, low: np.ndarray, degree: np.ndarray, times: np.ndarray
     ) -> np.ndarray:
-        """Counts of children in ``(seed_time - window, seed_time]``, and days since the last one."""
-        table = self.store[s.table]
-        num = len(self.windows_days) if table.time is not None else 0
+        """Counts of children in ``(seed_time - window, seed_time]`` (``[...)`` if exclusive), days since the last."""
+        table, child = self.store[s.table], self.store.children[s.edge]
         out = np.zeros((len(source), len(self.windows_days) + 1), np.float32)
+        out[:, -1] = -1
         if table.time is None:
-            out[:, -1] = -1
             return out
-        starts = (
-            np.stack(
-                [
-                    table.cut(np.minimum(times - round(w * DAY_S), context), inclusive=self.inclusive)
-                    for w in self.windows_days
-                ]
-            )
-            if num
-            else np.zeros((0, len(times)), np.int64)
-        )
-        counts = np.zeros((len(source), num), np.int64)
-        child = self.store.children[s.edge]
+        starts = np.empty((len(self.windows_days), len(times)), np.int64)
+        for w, days in enumerate(self.windows_days):
+            starts[w] = table.cut(self.known_until(times - round(days * DAY_S)))
+        counts = np.empty((len(source), len(starts)), np.int64)
         window_counts(child, low, degree, source.slot, starts, counts)
-        out[:, :num] = counts
+        out[:, :-1] = counts
         has = degree > 0
         latest = table.time[child[(low + degree - 1)[has]]]
-        out[~has, -1] = -1
         out[has, -1] = (times[source.slot[has]] - latest) / DAY_S
         return out
 

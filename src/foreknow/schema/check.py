@@ -51,7 +51,7 @@ def _check_table(t: Table, schema: Schema) -> list[Finding]:
                 error(
                     "unknown-column", f"key column '{c}' is not there", hint=did_you_mean(c, t.column_names, "columns")
                 )
-    for fk in t.foreign_keys:
+    for i, fk in enumerate(t.foreign_keys):
         for c in fk.columns:
             if c not in t:
                 error(
@@ -84,6 +84,8 @@ def _check_table(t: Table, schema: Schema) -> list[Finding]:
                 fk.name,
                 f"keys of '{fk.table}': {shown}; further ones go under keys:",
             )
+        if t.edge_type(fk) in [t.edge_type(other) for other in t.foreign_keys[:i]]:
+            error("duplicate-link", f"it links to '{fk.table}' twice", fk.name, "keep one of the two links")
         if target.kind == "edge":
             error("link-to-edge", f"it links to '{fk.table}', whose rows are edges", fk.name, "make it kind: node")
     if t.time_column is not None and t.time_column not in t:

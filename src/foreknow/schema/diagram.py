@@ -7,12 +7,13 @@ wheels carry Graphviz. Names are shown as they are, whatever characters they hol
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import unicodedata
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from foreknow.errors import MissingExtraError
+from foreknow.errors import MissingExtraError, SchemaError
 from foreknow.schema.table import ForeignKey, Schema, Table
 from foreknow.types import Stype
 
@@ -27,6 +28,7 @@ COLUMN_ROWS = 45  # rows of boxes above one another, where tables that link to t
 ISOLATED_PER_ROW = 4  # tables without links drawn side by side
 MAX_NAME = 36  # characters of a name
 TEXT_WIDTH = 100  # characters of a terminal's line
+MIN_TEXT_WIDTH = 60
 MAX_SOURCES = 6  # links into a table listed in text
 
 INK, FAINT, LINE, WARNING = "#1f2937", "#6b7280", "#94a3b8", "#b45309"
@@ -99,18 +101,26 @@ def to_png(dot: str) -> bytes:
     return _render(dot, "png", "-Gdpi=144")
 
 
-def to_text(schema: Schema, *, row_counts: Mapping[str, int] | None = None, dangling: Dangling | None = None) -> str:
-    """Draw a schema for a terminal: a box per table, at most `TEXT_WIDTH` wide, without colours.
+def to_text(
+    schema: Schema,
+    *,
+    row_counts: Mapping[str, int] | None = None,
+    dangling: Dangling | None = None,
+    width: int = TEXT_WIDTH,
+) -> str:
+    """Draw a schema for a terminal: a box per table, without colours.
 
     Args:
         schema: The schema.
         row_counts: Rows per table, written in the box's upper edge.
         dangling: If given, each link says how many of its values match.
+        width: The terminal's columns. Boxes are no wider, but need `MIN_TEXT_WIDTH`.
 
     Returns:
         Lines without a final newline.
     """
-    contents = {t.name: _text_lines(schema, t, dangling) for t in schema}
+    width = max(width, MIN_TEXT_WIDTH)
+    contents = {t.name: _text_lines(schema, t, dangling, width) for t in schema}
     titles = {
         t.name: (
             _shown(t.name) + (" (edge)" if t.kind == "edge" else ""),
@@ -120,10 +130,11 @@ def to_text(schema: Schema, *, row_counts: Mapping[str, int] | None = None, dang
     }
     widest = max([_width(line) for lines in contents.values() for line in lines], default=0)
     titled = max([_width(name) + _width(rows) + 4 for name, rows in titles.values()], default=0)
-    inner = min(max(widest, titled, 40), TEXT_WIDTH - 4)
+    inner = min(max(widest, titled, 40), width - 4)
     boxes = []
     for name, lines in contents.items():
         left, right = titles[name]
+        left = _cut(left, inner - 2 - (_width(right) + 2 if right else 0))
         rule = "─" * max(inner - 1 - _width(left) - (_width(right) + 2 if right else 0), 1)
         boxes.append(f"╭─ {left} {rule}{f' {right} ' if right else ''}╮")
         boxes += [f"│ {_padded(_cut(line, inner), inner)} │" for line in lines]
@@ -232,17 +243,29 @@ def _key_marks(t: Table) -> dict[str, str]:
     return {c: " ".join(m) for c, m in marks.items()}
 
 
+_DRAW = """
+import sys
+import pygraphviz
+graph = pygraphviz.AGraph(string=sys.stdin.buffer.read().decode())
+sys.stdout.buffer.write(graph.draw(format=sys.argv[1], prog="dot", args=sys.argv[2]))
+"""
+
+
 def _render(dot: str, form: str, options: str = "") -> bytes:
     try:
-        import pygraphviz
+        import pygraphviz  # noqa: F401
     except ImportError as e:
         raise MissingExtraError("pygraphviz", "diagram") from e
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        image = pygraphviz.AGraph(string=dot).draw(format=form, prog="dot", args=options)
-    for w in caught:
-        _log.debug("graphviz: %s", w.message)
-    return bytes(image)
+    # In a process of its own: the font library inside the wheel is older than many systems' font settings and
+    # complains of them on the very stderr of the process, and Graphviz isn't made for threads.
+    command = [sys.executable, "-P", "-W", "ignore", "-c", _DRAW, form, options]
+    done = subprocess.run(command, input=dot.encode(), capture_output=True, check=False)
+    for line in done.stderr.decode(errors="replace").splitlines():
+        _log.debug("graphviz: %s", line)
+    if done.returncode:
+        last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
+        raise SchemaError(f"Graphviz can't draw the schema: {last}", hint="to_text draws it without Graphviz")
+    return done.stdout
 
 
 def _dot_string(name: str) -> str:
@@ -257,7 +280,7 @@ def _html(name: str) -> str:
 # Text
 
 
-def _text_lines(schema: Schema, t: Table, dangling: Dangling | None) -> list[str]:
+def _text_lines(schema: Schema, t: Table, dangling: Dangling | None, width: int) -> list[str]:
     lines = []
     if t.primary_key or t.kind == "node":
         lines.append(f"key    {_joined(t.primary_key) or 'none'}")
@@ -274,7 +297,7 @@ def _text_lines(schema: Schema, t: Table, dangling: Dangling | None) -> list[str
         lines.append(line)
     sources = [f"{_shown(s.name)}.{_joined(k.columns)}" for s in schema for k in s.foreign_keys if k.table == t.name]
     if sources:
-        lines.append(f"from   {_listed(sources, MAX_SOURCES, TEXT_WIDTH - 11)}")
+        lines.append(f"from   {_listed(sources, MAX_SOURCES, width - 11)}")
     by_stype: dict[Stype, list[str]] = {}
     for c in t.columns:
         if c.stype is not Stype.KEY and c.name != t.time_column:
@@ -282,7 +305,7 @@ def _text_lines(schema: Schema, t: Table, dangling: Dangling | None) -> list[str
     for stype in sorted(by_stype, key=list(Stype).index):
         names = by_stype[stype]
         title = f"{'ignored' if stype is Stype.IGNORE else stype} ({len(names)})"
-        lines.append(f"       {title:<21}{_listed(names, MAX_FEATURES, TEXT_WIDTH - 32)}")
+        lines.append(f"       {title:<21}{_listed(names, MAX_FEATURES, width - 32)}")
     return lines
 
 

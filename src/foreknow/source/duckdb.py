@@ -10,7 +10,7 @@ from foreknow.errors import SourceError
 from foreknow.schema.profile import Declared
 from foreknow.schema.table import ForeignKey
 from foreknow.source.base import SourceTable
-from foreknow.source.sql import fetch_all, fetch_one, literal, quote
+from foreknow.source.sql import fetch_all, fetch_one, literal, quote, reason
 
 __all__ = ["DuckDBSource"]
 
@@ -22,6 +22,7 @@ class DuckDBSource:
         self.path = path
         if not path.is_file():
             raise SourceError(f"there is no DuckDB file '{path}'", hint="check the path of the source")
+        self._where: dict[str, tuple[str, str]] = {}  # schema and own name of each table; both may hold dots
 
     @property
     def uri(self) -> str:
@@ -35,14 +36,14 @@ class DuckDBSource:
         try:
             connection.execute(f"ATTACH {literal(str(self.path))} AS source (READ_ONLY)")
         except duckdb.Error as e:
-            first = str(e).splitlines()[0]
-            locked = "lock" in first.lower()
-            raise SourceError(
-                f"can't open DuckDB file '{self.path}': {first}",
-                hint="another process holds it open for writing: close that one first"
-                if locked
-                else "is it a DuckDB file, and of a version this duckdb package can read?",
-            ) from e
+            why = reason(e)
+            if "already attached" in why:
+                hint = "this process holds it open: close that connection first"
+            elif "lock" in why.lower():
+                hint = "another process holds it open for writing: close that one first"
+            else:
+                hint = "is it a DuckDB file, and of a version this duckdb package can read?"
+            raise SourceError(f"can't open DuckDB file '{self.path}': {why}", hint=hint) from e
 
     def tables(self) -> dict[str, SourceTable]:
         """All tables and views with their columns and declared keys."""
@@ -61,8 +62,11 @@ class DuckDBSource:
                    FROM duckdb_constraints() WHERE database_name = 'source'
                      AND constraint_type IN ('PRIMARY KEY', 'UNIQUE', 'FOREIGN KEY')""",
             )
+        if not rows:
+            raise SourceError(f"there are no tables in '{self.path}'", hint="check the path of the source")
         columns: dict[str, dict[str, str]] = {}
         for schema, table, column, dtype in rows:
+            self._where[_name(schema, table)] = schema, table
             columns.setdefault(_name(schema, table), {})[column] = dtype
         declared: dict[str, Declared] = {}
         for schema, table, kind, names, target, target_names in constraints:
@@ -89,8 +93,10 @@ class DuckDBSource:
     def relation(self, table: str, connection: duckdb.DuckDBPyConnection) -> str:
         """Attach the file and return the table's qualified name."""
         self._attach(connection)
-        schema, _, name = table.rpartition(".")
-        return f"source.{quote(schema or 'main')}.{quote(name)}"
+        if table not in self._where:
+            self.tables()
+        schema, name = self._where[table]
+        return f"source.{quote(schema)}.{quote(name)}"
 
 
 def _name(schema: str, table: str) -> str:

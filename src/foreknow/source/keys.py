@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from foreknow.source.snapshot import StagedTable
-from foreknow.source.sql import fetch_all, fetch_one, quote
+from foreknow.source.sql import columns_list, fetch_all, fetch_one, quote
 from foreknow.types import NO_ROW
 
 __all__ = ["KeyMatch", "is_compatible", "match_rows", "read_keys"]
@@ -36,8 +36,9 @@ _FLOATS = ("FLOAT", "DOUBLE")
 class KeyMatch:
     """Where key values point to.
 
-    ``row`` has one entry per looked-up row: the file row of the first match, `NO_ROW` if a value is NULL or unknown.
-    ``num_dangling`` counts values that are not NULL and match nothing; ``examples`` are a few of them as text.
+    ``row`` has one entry per looked-up row: the file row of the first match, `NO_ROW` if a value is missing (NULL or
+    NaN) or unknown. ``num_dangling`` counts rows that have a value and match nothing; ``examples`` are a few of those
+    values as text.
     """
 
     row: np.ndarray
@@ -87,30 +88,38 @@ def match_rows(
         key: Its key columns, in the order of `columns`. If a key occurs twice, its first row is taken.
         num_examples: How many dangling values to return.
     """
-    on = " AND ".join(f"c.{quote(c)} = p.{quote(k)}" for c, k in zip(columns, key, strict=True))
-    given = " AND ".join(f"{quote(c)} IS NOT NULL" for c in columns)
-    keys = ", ".join(quote(k) for k in key)
-    parents = f"(SELECT {keys}, min(file_row_number) AS parent_row FROM {parent.numbered_relation} GROUP BY {keys})"
+    dtypes = {r[0]: r[1] for r in fetch_all(connection, f"DESCRIBE SELECT {columns_list(columns)} FROM {relation}")}
+    names = [f"k{i}" for i in range(len(key))]  # columns may have any name, that of a row number too
+    on = " AND ".join(f"c.{k} = p.{k}" for k in names)
+    given = " AND ".join(_is_given(c, dtypes[c]) for c in columns)
+    values = ", ".join(f"{quote(c)} AS {k}" for c, k in zip(columns, names, strict=True))
+    children = f"(SELECT file_row_number AS child_row, {values} FROM {relation} WHERE {given})"
+    values = ", ".join(f"{quote(c)} AS {k}" for c, k in zip(key, names, strict=True))
+    parents = f"(SELECT {values}, min(file_row_number) AS parent_row FROM {parent.numbered_relation} GROUP BY ALL)"
     row = np.full(num_rows, NO_ROW, np.int32)
     reader = connection.sql(
-        f"SELECT c.file_row_number::BIGINT AS child_row, p.parent_row::INTEGER AS parent_row "
-        f"FROM {relation} c JOIN {parents} p ON {on}"
+        f"SELECT c.child_row::BIGINT, p.parent_row::INTEGER FROM {children} c JOIN {parents} p ON {on}"
     ).to_arrow_reader(1_000_000)
-    matched = 0
     for batch in reader:
         row[batch.column(0).to_numpy()] = batch.column(1).to_numpy()
-        matched += batch.num_rows
-    (num_given,) = fetch_one(connection, f"SELECT count(*) FROM {relation} WHERE {given}")
+    (num_given,) = fetch_one(connection, f"SELECT count(*) FROM {children}")
+    num_dangling = num_given - int((row != NO_ROW).sum())
     examples: tuple[str, ...] = ()
-    if matched < num_given:
-        shown = ", ".join(f"{quote(c)}::VARCHAR" for c in columns)
+    if num_dangling:
+        shown = ", ".join(f"{k}::VARCHAR" for k in names)
         found = fetch_all(
             connection,
-            f"SELECT DISTINCT {shown} FROM {relation} c ANTI JOIN {parents} p ON {on} "
-            f"WHERE {given} ORDER BY ALL LIMIT {num_examples}",
+            f"SELECT DISTINCT {shown} FROM {children} c ANTI JOIN {parents} p ON {on} "
+            f"ORDER BY ALL LIMIT {num_examples}",
         )
         examples = tuple(r[0] if len(r) == 1 else "(" + ", ".join(r) + ")" for r in found)
-    return KeyMatch(row=row, num_null=num_rows - num_given, num_dangling=num_given - matched, examples=examples)
+    return KeyMatch(row=row, num_null=num_rows - num_given, num_dangling=num_dangling, examples=examples)
+
+
+def _is_given(column: str, dtype: str) -> str:
+    """SQL for whether a row has a value; NaN is how floats spell a missing one."""
+    c = quote(column)
+    return f"{c} IS NOT NULL AND NOT isnan({c})" if dtype in _FLOATS else f"{c} IS NOT NULL"
 
 
 def read_keys(connection: duckdb.DuckDBPyConnection, table: StagedTable, key: Sequence[str]) -> pa.Table:

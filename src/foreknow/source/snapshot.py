@@ -29,7 +29,7 @@ from foreknow.errors import SchemaError, SourceError, StoreError, did_you_mean
 from foreknow.source.base import Source
 from foreknow.source.duckdb import DuckDBSource
 from foreknow.source.files import FolderSource
-from foreknow.source.sql import columns_list, fetch_all, fetch_one, literal, quote
+from foreknow.source.sql import columns_list, fetch_all, fetch_one, literal, quote, reason
 
 __all__ = ["Snapshot", "StagedTable", "open_source", "stage"]
 
@@ -52,12 +52,12 @@ class StagedTable:
     @property
     def relation(self) -> str:
         """SQL that goes after FROM."""
-        return f"read_parquet({literal(str(self.path))})"
+        return f"read_parquet({literal(str(self.path))}, hive_partitioning = false)"
 
     @property
     def numbered_relation(self) -> str:
         """As `relation`, with column ``file_row_number``, from 0."""
-        return f"read_parquet({literal(str(self.path))}, file_row_number = true)"
+        return f"read_parquet({literal(str(self.path))}, hive_partitioning = false, file_row_number = true)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,8 @@ class Snapshot:
             schema, _, name = t.name.rpartition(".")
             if schema:
                 connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
-            connection.execute(f"CREATE VIEW {quote(schema or 'main')}.{quote(name)} AS SELECT * FROM {t.relation}")
+                connection.execute(f"CREATE VIEW {quote(t.name)} AS FROM {t.relation}")  # or its name holds a dot
+            connection.execute(f"CREATE VIEW {quote(schema or 'main')}.{quote(name)} AS FROM {t.relation}")
         return connection
 
 
@@ -215,23 +216,30 @@ def _stage_table(
 
 def _copy(source: Source, name: str, derived: dict[str, str], path: Path) -> tuple[int, dict[str, str], str]:
     """Write one table to `path`; return row count, columns and fingerprint."""
+    first: duckdb.Error | None = None
     while True:
         with duckdb.connect() as connection:
             connection.execute("SET TimeZone = 'UTC'")
-            relation = source.relation(name, connection)
-            own = [r[0] for r in fetch_all(connection, f"DESCRIBE SELECT * FROM {relation}")]
-            _check_derived(connection, relation, name, own, derived)
-            added = "".join(f", ({sql}) AS {quote(column)}" for column, sql in derived.items())
             try:
+                relation = source.relation(name, connection)
+            except SourceError as e:
+                if first is None:
+                    raise
+                raise SourceError(f"table '{name}': can't read it: {reason(first)}") from e  # says more: the line
+            added = "".join(f", ({sql}\n) AS {quote(column)}" for column, sql in derived.items())
+            try:
+                own = [r[0] for r in fetch_all(connection, f"DESCRIBE SELECT * FROM {relation}")]
+                _check_names(name, own)
+                _check_derived(connection, relation, name, own, derived)
                 connection.execute(f"COPY (SELECT *{added} FROM {relation}) TO {literal(str(path))} (FORMAT parquet)")
             except duckdb.Error as e:
                 if isinstance(source, FolderSource) and source.widen(name):
+                    first = e
                     continue
-                first = str(e).splitlines()[0]
                 if derived:
-                    raise SchemaError(f"table '{name}': can't stage it: {first}") from e
-                raise SourceError(f"table '{name}': can't read it: {first}") from e
-            staged = f"read_parquet({literal(str(path))})"
+                    raise SchemaError(f"table '{name}': can't stage it: {reason(e)}") from e
+                raise SourceError(f"table '{name}': can't read it: {reason(e)}") from e
+            staged = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
             columns = {r[0]: r[1] for r in fetch_all(connection, f"DESCRIBE SELECT * FROM {staged}")}
             row = fetch_one(
                 connection,
@@ -241,18 +249,31 @@ def _copy(source: Source, name: str, derived: dict[str, str], path: Path) -> tup
             return int(row[0]), columns, hashlib.sha256(layout.encode()).hexdigest()[:16]
 
 
+def _check_names(table: str, columns: list[str]) -> None:
+    if "file_row_number" in map(str.lower, columns):
+        raise SourceError(
+            f"table '{table}': a column can't be called 'file_row_number', which is DuckDB's own",
+            hint="rename it in the source",
+        )
+
+
 def _check_derived(
     connection: duckdb.DuckDBPyConnection, relation: str, table: str, own: list[str], derived: dict[str, str]
 ) -> None:
     problems = []
+    taken = {c.lower() for c in own}  # SQL names differ by more than case
     for column, sql in derived.items():
-        if column in own:
+        if column.lower() in taken:
             problems.append(f"column '{column}' exists already; derive it under another name")
             continue
+        taken.add(column.lower())
+        if not sql.strip():
+            problems.append(f"column '{column}': its SQL is empty")
+            continue
         try:
-            fetch_all(connection, f"DESCRIBE SELECT ({sql}) FROM {relation}")
+            fetch_all(connection, f"DESCRIBE SELECT ({sql}\n) FROM {relation}")
         except duckdb.Error as e:
-            problems.append(f"column '{column}': {str(e).splitlines()[0]}")
+            problems.append(f"column '{column}': {reason(e)}")
     if problems:
         raise SchemaError(
             f"table '{table}': {len(problems)} derived column(s) can't be computed:\n- " + "\n- ".join(problems)

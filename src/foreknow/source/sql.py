@@ -7,7 +7,9 @@ from typing import Any
 
 import duckdb
 
-__all__ = ["columns_list", "fetch_all", "fetch_one", "literal", "quote"]
+__all__ = ["columns_list", "fetch_all", "fetch_one", "literal", "quote", "reason"]
+
+MAX_REASON = 400  # characters
 
 
 def quote(name: str) -> str:
@@ -46,3 +48,22 @@ def fetch_one(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, .
     """Run a query that returns exactly one row."""
     (row,) = fetch_all(connection, query)
     return row
+
+
+def reason(error: duckdb.Error) -> str:
+    """What DuckDB complains of, in one line: without its proposals, pointers into SQL and stack traces.
+
+    Example:
+        >>> try:
+        ...     duckdb.connect().execute("SELECT x FROM (SELECT 1 AS y)")
+        ... except duckdb.Error as e:
+        ...     reason(e)
+        'Binder Error: Referenced column "x" not found in FROM clause! Candidate bindings: "y"'
+    """
+    lines = []
+    for line in map(str.strip, str(error).splitlines()):
+        if line.startswith(("Possible fixes", "Possible Solution", "The search space", "LINE ", "Candidate functions")):
+            break
+        lines.append(line)
+    text = " ".join(filter(None, lines)) or type(error).__name__
+    return text if len(text) <= MAX_REASON else text[: MAX_REASON - 4] + " ..."

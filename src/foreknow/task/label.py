@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -65,12 +66,12 @@ def infer_task_type(labels: pa.Array, dtype: str) -> TaskType:
     Lists are multilabel, booleans and columns of two values binary, texts and integers of few values multiclass,
     other numbers regression.
     """
-    if dtype.endswith("[]"):
+    if dtype.endswith("]"):
         return TaskType.MULTILABEL
     distinct = pc.count_distinct(labels, mode="only_valid").as_py()
     if dtype == "BOOLEAN" or distinct == 2:
         return TaskType.BINARY
-    if dtype == "VARCHAR":
+    if dtype == "VARCHAR" or dtype.startswith("ENUM"):
         return TaskType.MULTICLASS
     is_whole = dtype.endswith("INT") or dtype.endswith("INTEGER")
     return TaskType.MULTICLASS if is_whole and distinct <= 20 else TaskType.REGRESSION
@@ -98,7 +99,7 @@ def fit_labels(
             raise TaskError("no training label is a finite number")
         low, high = np.percentile(values, [clamp_min, clamp_max])
         std = float(values.std())
-        if std == 0:
+        if values.min() == values.max():  # rounding can leave a tiny deviation
             raise TaskError(
                 f"all {len(values):,} training labels are {values[0]:g}: nothing to learn",
                 hint="check the label column and its SQL",
@@ -112,6 +113,10 @@ def fit_labels(
             low=float(low),
             high=float(high),
         )
+    if type_ is not TaskType.MULTILABEL and dtype.endswith("]"):
+        raise TaskError(
+            f"a task of type {type_} needs one label per row, not {dtype}", hint=f"use type: {TaskType.MULTILABEL}"
+        )
     if type_ is TaskType.MULTILABEL:
         if not dtype.endswith("]"):
             raise TaskError(
@@ -121,7 +126,7 @@ def fit_labels(
         flat, num_rows = labels.flatten(), len(labels)
     else:
         flat, num_rows = labels, len(labels)
-    flat = flat.drop_null()
+    flat = _without_nan(flat).drop_null()
     counts = {v["values"].as_py(): v["counts"].as_py() for v in flat.value_counts()}
     found = sorted(counts)
     classes = tuple(_text(v) for v in found)
@@ -171,11 +176,12 @@ def encode_labels(encoding: LabelEncoding, labels: pa.Array) -> np.ndarray:
     index = _index(labels, encoding.classes)
     if encoding.type is TaskType.BINARY:
         return np.where(index < 0, np.nan, index).astype(np.float32)
-    missing = labels.is_null().to_numpy(zero_copy_only=False)
+    missing = labels.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
     return np.where(missing, -2, index)
 
 
 def _index(values: pa.Array, classes: tuple[str, ...]) -> np.ndarray:
+    values = _without_nan(values)
     texts = pa.array([None if v is None else _text(v) for v in values.unique().to_pylist()], pa.string())
     encoded = values.dictionary_encode()
     position = pc.fill_null(pc.index_in(texts, value_set=pa.array(classes, pa.string())), -1).to_numpy()
@@ -185,21 +191,30 @@ def _index(values: pa.Array, classes: tuple[str, ...]) -> np.ndarray:
     return np.where(codes >= 0, dictionary[np.maximum(codes, 0)], -1)
 
 
+def _without_nan(labels: pa.Array) -> pa.Array:
+    """NaN, a float's way to be missing, as NULL."""
+    return pc.if_else(pc.is_nan(labels), None, labels) if pa.types.is_floating(labels.type) else labels
+
+
 def _text(value: Any) -> str:
-    """A class as text: booleans as in SQL, whole floats as integers."""
+    """A class as text: booleans as in SQL, whole floats and decimals as integers."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, Decimal) and value == value.to_integral_value():
         return str(int(value))
     return str(value)
 
 
 def _numbers(labels: pa.Array, dtype: str) -> np.ndarray:
-    if dtype == "VARCHAR" or dtype.endswith("]") or dtype.startswith(("DATE", "TIMESTAMP")):
+    t = pa.types
+    kinds = (t.is_integer, t.is_floating, t.is_decimal, t.is_boolean, t.is_null)
+    if not any(is_kind(labels.type) for is_kind in kinds):
         raise TaskError(
             f"a regression task needs numbers as labels, not {dtype}",
             hint="cast the label in the task's SQL, or use a classification type",
         )
-    if dtype == "BOOLEAN":
+    if t.is_boolean(labels.type):
         labels = labels.cast(pa.int8())
     return np.asarray(labels.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)

@@ -125,7 +125,7 @@ def read_task_table(
 
     null_entity = np.zeros(rows.num_rows, bool)
     for c in task.entity_columns:
-        null_entity |= rows.column(c).is_null().to_numpy(zero_copy_only=False)
+        null_entity |= rows.column(c).is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
     drop("missing-entity", null_entity, f"have no {', '.join(task.entity_columns)}")
     examples = f" (e.g. {', '.join(match.examples)})" if match.examples else ""
     drop(

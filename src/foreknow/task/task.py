@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,8 @@ from foreknow.types import TaskType
 __all__ = ["SPLITS", "EntityTask", "check_task"]
 
 SPLITS = ("train", "validation", "test")
+
+_SQL = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(?:SELECT|WITH|FROM|VALUES)[\s(*\"'].*\S", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +77,13 @@ class EntityTask:
 
 
 def is_query(text: str) -> bool:
-    """Whether a split is given as SQL rather than as the name of a table."""
-    words = text.split(None, 1)
-    return len(words) > 1 and words[0].upper() in ("SELECT", "WITH", "FROM")
+    """Whether a split is given as SQL rather than as the name of a table.
+
+    Example:
+        >>> is_query("-- churn\\nSELECT 1"), is_query("churn_train"), is_query("selected rows")
+        (True, False, False)
+    """
+    return _SQL.match(text) is not None
 
 
 def check_task(task: EntityTask, schema: Schema) -> None:

@@ -1,14 +1,18 @@
-"""The guard: closes an MLflow run whose process was killed.
+"""The guard: does what a killed process can't do any more.
 
-A killed process can't say so, and MLflow would show its run as Running for ever. So a run's process starts
-``python -m foreknow.track.guard`` holding the read end of a pipe. However the process ends, the pipe closes; if the
-run isn't closed by then, the guard marks it KILLED. Then it stops the MLflow server if the dead process owned one.
+MLflow shows the run of a killed process as Running for ever, and nobody stops the server it used. So such a process
+starts a guard and tells it, through a pipe, which runs are open and which server it uses. However the process ends,
+the pipe closes: the guard marks the runs that are still open KILLED, and leaves the server, which ends with its
+last user. A process that ends properly dismisses its guard.
 
-Standard library only: it must be small, and start and end quickly.
+Standard library only (but for stopping a server): it must be small, and start and end quickly. What it is told goes
+through the pipe rather than the command line, where others could read an address with a password.
 """
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 import os
 import subprocess
@@ -16,44 +20,56 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
-__all__ = ["Guard"]
+__all__ = ["Guard", "close_run"]
 
 
 class Guard:
-    """Starts and dismisses a guard process.
+    """A guard process, told what to do should this process be killed."""
 
-    Args:
-        url: Address of the tracking server.
-        run_id: The run to close.
-        server_pid: Process group of an MLflow server to stop afterwards, if this process owns it.
-    """
-
-    def __init__(self, url: str, run_id: str, server_pid: int | None = None) -> None:
+    def __init__(self) -> None:
         read, self._write = os.pipe()
-        command = [sys.executable, "-I", "-S", __file__, url, run_id, str(server_pid or 0)]
+        # -P: this file's folder, with its mlflow.py, must not come first on the module path
         self._process = subprocess.Popen(
-            command, stdin=read, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            [sys.executable, "-P", __file__],
+            stdin=read,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         os.close(read)
 
+    def watch_run(self, url: str, run_id: str) -> None:
+        """A run is open: mark it KILLED should this process end."""
+        self._tell({"run": run_id, "url": url})
+
+    def forget_run(self, run_id: str) -> None:
+        """The run is closed properly."""
+        self._tell({"closed": run_id})
+
+    def watch_server(self, workspace: Path) -> None:
+        """The server of a workspace is in use: leave it should this process end."""
+        self._tell({"workspace": str(workspace)})
+
     def dismiss(self) -> None:
-        """The run is closed properly: the guard may go."""
+        """Nothing is left to do: the guard may go. Does nothing the second time."""
         if self._write < 0:
             return
-        os.write(self._write, b"done")
+        self._tell({"dismissed": True})
         os.close(self._write)
         self._write = -1
-        self._process.wait(timeout=30)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=30)
 
-
-def _call(url: str, method: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data=data, method=method, headers={"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10) as response:
-        answer: dict[str, Any] = json.load(response)
-    return answer
+    def _tell(self, message: dict[str, Any]) -> None:
+        if self._write < 0:
+            return
+        with contextlib.suppress(BrokenPipeError):  # somebody ended the guard: work goes on without
+            os.write(self._write, json.dumps(message).encode() + b"\n")
 
 
 def close_run(url: str, run_id: str, *, attempts: int = 5) -> bool:
@@ -66,24 +82,61 @@ def close_run(url: str, run_id: str, *, attempts: int = 5) -> bool:
                 update = {"run_id": run_id, "status": "KILLED", "end_time": now}
                 _call(f"{url}/api/2.0/mlflow/runs/update", "POST", update)
             return True
-        except (urllib.error.URLError, OSError, KeyError):
+        except urllib.error.HTTPError as e:
+            if e.code == 404:  # the run was deleted
+                return True
+            time.sleep(0.5 * (attempt + 1))
+        except (OSError, KeyError, ValueError):
             time.sleep(0.5 * (attempt + 1))
     return False
 
 
-def main() -> None:
-    """Wait for the pipe to close, then do what is left to do."""
-    url, run_id, server_pid = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    said = sys.stdin.buffer.read()
-    if said == b"done":
-        return
-    close_run(url, run_id)
-    if server_pid:
+def _call(url: str, method: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """One request to MLflow's REST interface, with the credentials MLflow's own client would send."""
+    parts = urlsplit(url)
+    headers = {"Content-Type": "application/json"}
+    user, password = parts.username, parts.password
+    token = os.environ.get("MLFLOW_TRACKING_TOKEN")
+    if user is None:
+        user, password = os.environ.get("MLFLOW_TRACKING_USERNAME"), os.environ.get("MLFLOW_TRACKING_PASSWORD")
+    if user:
+        headers["Authorization"] = "Basic " + base64.b64encode(f"{user}:{password or ''}".encode()).decode()
+    elif token:
+        headers["Authorization"] = f"Bearer {token}"
+    bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(bare, data=data, method=method, headers=headers)
+    with urllib.request.urlopen(request, timeout=10) as response:
+        answer: dict[str, Any] = json.load(response)
+    return answer
+
+
+def stand_guard(lines: Iterable[bytes]) -> None:
+    """Take notes until the pipe closes, then do what is left to do."""
+    runs: dict[str, str] = {}
+    workspaces: set[str] = set()
+    for line in lines:
         try:
-            os.killpg(server_pid, 15)
-        except ProcessLookupError:
+            message = json.loads(line)
+        except ValueError:  # killed in the middle of a word
+            continue
+        if "run" in message:
+            runs[message["run"]] = message["url"]
+        elif "closed" in message:
+            runs.pop(message["closed"], None)
+        elif "workspace" in message:
+            workspaces.add(message["workspace"])
+        else:
             return
+    for run_id, url in runs.items():
+        close_run(url, run_id)
+    if workspaces:
+        sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+        from foreknow.track.server import stop_unused
+
+        for workspace in sorted(workspaces):
+            stop_unused(Path(workspace))
 
 
 if __name__ == "__main__":
-    main()
+    stand_guard(sys.stdin.buffer)

@@ -1,10 +1,11 @@
 """Checkpoints: everything needed to go on exactly where training stopped. Tensors in safetensors, the rest in JSON.
 
-    checkpoint/state.json            format, epoch, history, best epoch, run id
-    checkpoint/model.safetensors     weights, optimiser moments, random state
-    checkpoint/best.safetensors      weights of the best epoch
+    checkpoint/state.json                  format, epoch, history, best epoch, names of the other two files
+    checkpoint/model-<epoch>.safetensors   weights, optimiser moments, random state
+    checkpoint/best-<epoch>.safetensors    weights of the best epoch
 
-Files are written beside and renamed, state last: a kill at any moment leaves the previous checkpoint whole.
+Files are written beside and renamed, state last: a kill at any moment leaves the previous checkpoint whole. The next
+save clears away what is no part of it.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def unpack(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.
 
 
 def save_checkpoint(folder: Path, c: Checkpoint) -> None:
-    """Write a checkpoint, replacing the one there."""
+    """Write a checkpoint, replacing the one there. The folder is the checkpoint's own: nothing else stays in it."""
     folder.mkdir(parents=True, exist_ok=True)
     names = {"model": f"model-{c.epoch}.safetensors", "best": f"best-{c.best_epoch}.safetensors"}
     _write_tensors(folder / names["model"], c.tensors)
@@ -90,9 +91,9 @@ def save_checkpoint(folder: Path, c: Checkpoint) -> None:
     temporary = folder / f".state.{os.getpid()}"
     temporary.write_text(json.dumps(state))
     os.replace(temporary, folder / "state.json")
-    for old in folder.glob("*.safetensors"):
-        if old.name not in names.values():
-            old.unlink()
+    for path in folder.iterdir():
+        if path.name not in ("state.json", *names.values()):
+            path.unlink()
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:

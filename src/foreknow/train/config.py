@@ -56,8 +56,13 @@ def check_config(config: TrainConfig) -> None:
 
     for name in ("epochs", "batch_size", "eval_batch_size", "eval_every", "channels", "head_layers", "patience"):
         need(getattr(config, name) >= 1, name, "it must be at least 1")
+    need(
+        config.batch_size != 1 or "batch" not in (config.head_norm, config.gnn_norm),
+        "batch_size",
+        "batch normalisation (head_norm, gnn_norm) needs at least 2",
+    )
     need(config.lr > 0, "lr", "it must be positive")
-    need(config.eta_min >= 0, "eta_min", "it must not be negative")
+    need(0 <= config.eta_min <= max(config.lr, 0), "eta_min", "it must not be negative, nor larger than lr")
     need(config.weight_decay >= 0, "weight_decay", "it must not be negative")
     need(config.warmup_steps >= 0, "warmup_steps", "it must not be negative")
     need(0 <= config.dropout < 1, "dropout", "it must be in [0, 1)")
@@ -77,7 +82,8 @@ def check_config(config: TrainConfig) -> None:
         "num_neighbors",
         "it must hold one positive number (or -1 for all) per hop",
     )
-    need(config.seed >= 0, "seed", "it must not be negative")
+    need(0 <= config.seed < 1 << 63, "seed", "it must not be negative, and fit into 63 bits")
+    need(config.loader_threads >= 0, "loader_threads", "it must not be negative")
     choices = {
         "conv_aggregation": ("mean", "sum", "max"),
         "hetero_conv_aggregation": ("mean", "sum", "max"),

@@ -44,7 +44,10 @@ class SplitData:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRecord:
-    """What is known after an epoch. Validation values are NaN in epochs that were not evaluated."""
+    """What is known after an epoch. Validation values are NaN in epochs that were not evaluated.
+
+    Training values are measured while training, batch by batch; ``learning_rate`` is that of the last batch.
+    """
 
     epoch: int
     train_loss: float
@@ -156,10 +159,10 @@ class _Fit:
     ) -> None:
         self.model, self.loader, self.train, self.validation = model, loader, train, validation
         self.labels, self.config, self.observer = labels, config, observer
-        self.metric = find_metric(metric, labels.type)
+        self.metric = find_metric(metric, labels.type)  # by its plain name, whatever alias was given
         self.checkpoint, self.info = checkpoint, info
         self.device = next(model.parameters()).device
-        self.objective = make_objective(labels, config, metric)
+        self.objective = make_objective(labels, config, self.metric.name)
         self.target = _target_tensor(labels, train.target)
         set_output_bias(model, self.objective.bias.tolist())
         self.optimizer = torch.optim.AdamW(
@@ -172,6 +175,7 @@ class _Fit:
         self.best: dict[str, Tensor] = {}
         self.best_epoch, self.best_value, self.stale = 0, math.nan, 0
         self.step, self.epoch, self.before_s = 0, 0, 0.0
+        self.is_evaluated = False  # the weights as they are
         self.started = time.monotonic()
 
     def run(self, resume: bool) -> FitResult:
@@ -180,18 +184,8 @@ class _Fit:
             raise TrainingError("training needs rows in both train and validation")
         if resume:
             self._restore()
-        stopped = "all epochs done"
-        while self.epoch < self.config.epochs:
-            if self.stale >= self.config.patience:
-                stopped = f"no better {self.metric.name} for {self.stale} evaluations"
-                break
-            if self._out_of_time():
-                stopped = "time budget used up"
-                break
+        while not (stopped := self._reason_to_stop()):
             self._one_epoch()
-        else:
-            if self.stale >= self.config.patience:
-                stopped = f"no better {self.metric.name} for {self.stale} evaluations"
         self.model.load_state_dict(self.best)
         return FitResult(
             history=tuple(self.history),
@@ -202,14 +196,19 @@ class _Fit:
             elapsed_s=self._elapsed(),
         )
 
+    def _reason_to_stop(self) -> str:
+        """Why training is over; empty if it isn't."""
+        if self.stale >= self.config.patience:
+            return f"no better {self.metric.name} for {self.stale} evaluations"
+        if self.epoch >= self.config.epochs:
+            return "all epochs done"
+        return "time budget used up" if self.is_evaluated and self._out_of_time() else ""
+
     def _one_epoch(self) -> None:
         self.epoch += 1
         # the order depends on seed and epoch alone, so that a resumed run takes the same batches
         order = np.random.default_rng([self.config.seed, self.epoch]).permutation(len(self.train))
         order = order[: self.steps_per_epoch * self.config.batch_size]
-        if len(order) > 1 and len(order) % self.config.batch_size == 1:
-            order = order[:-1]  # batch normalisation needs two rows
-        num_steps = -(-len(order) // self.config.batch_size)
         outputs, rows = [], []
         total = torch.zeros((), device=self.device)
         self.model.train()
@@ -236,19 +235,19 @@ class _Fit:
             outputs.append(raw.detach().float().cpu().numpy())
             rows.append(batch.rows)
             self.step += 1
-            self.observer.on_step(self.epoch, i + 1, num_steps, value)
+            self.observer.on_step(self.epoch, i + 1, self.steps_per_epoch, value)
             if self._out_of_time():
                 break
         seen = np.concatenate(rows)
         is_last = self.epoch >= self.config.epochs or self._out_of_time()
-        evaluated = self.epoch % self.config.eval_every == 0 or is_last
-        val_loss, val_metric = self._validate() if evaluated else (math.nan, math.nan)
+        self.is_evaluated = self.epoch % self.config.eval_every == 0 or is_last
+        val_loss, val_metric = self._validate() if self.is_evaluated else (math.nan, math.nan)
         train_metric = self._score(np.concatenate(outputs), self.train.target[seen])
-        improved = evaluated and (not self.best or is_better(self.metric, val_metric, self.best_value))
+        improved = self.is_evaluated and (not self.best or is_better(self.metric, val_metric, self.best_value))
         if improved:
             self.best = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
             self.best_epoch, self.best_value, self.stale = self.epoch, val_metric, 0
-        elif evaluated:
+        elif self.is_evaluated:
             self.stale += 1
         record = EpochRecord(
             epoch=self.epoch,
@@ -256,7 +255,7 @@ class _Fit:
             val_loss=val_loss,
             train_metric=train_metric,
             val_metric=val_metric,
-            learning_rate=self._rate(),
+            learning_rate=rate,
             elapsed_s=self._elapsed(),
             is_best=improved,
         )
@@ -327,7 +326,7 @@ class _Fit:
         self.epoch, self.step, self.best = c.epoch, c.step, c.best
         self.best_epoch, self.best_value, self.stale = c.best_epoch, c.best_value, c.stale
         self.history = [EpochRecord(**r) for r in c.history]  # type: ignore[arg-type]
-        self.before_s = c.elapsed_s
+        self.before_s, self.is_evaluated = c.elapsed_s, True
         for record in self.history:
             self.observer.on_epoch(record)
         logger.info("resumed after epoch %d", self.epoch)

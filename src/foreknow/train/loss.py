@@ -13,8 +13,9 @@ from foreknow.task.label import LabelEncoding
 from foreknow.train.config import TrainConfig
 from foreknow.types import TaskType
 
-__all__ = ["Objective", "make_objective"]
+__all__ = ["ABSOLUTE_METRICS", "Objective", "make_objective"]
 
+ABSOLUTE_METRICS = ("mae", "mape")  # what a median does well in, and a mean does not
 RARE = 0.05  # a class rarer than this turns on class_weight="auto"
 MAX_WEIGHT = 20.0
 
@@ -42,12 +43,12 @@ def make_objective(labels: LabelEncoding, config: TrainConfig, metric: str) -> O
     """The loss for a task.
 
     Binary and multilabel: logistic loss; multiclass: cross-entropy; regression: absolute error on the standardised
-    label if the metric is one of absolute errors, squared error otherwise.
+    label if the metric (by its plain name) is one of absolute errors, squared error otherwise.
     """
     share = np.clip(np.array(labels.shares, np.float64), 1e-6, 1 - 1e-6)
     smoothing = config.label_smoothing
     if labels.type is TaskType.REGRESSION:
-        absolute = metric in ("mae", "mape")
+        absolute = metric in ABSOLUTE_METRICS
         bias = np.array([(labels.median - labels.mean) / labels.std if absolute else 0.0])
         function = F.l1_loss if absolute else F.mse_loss
         return Objective(lambda raw, y: function(raw[:, 0], y), np.zeros(1), bias)

@@ -11,10 +11,14 @@ import numpy as np
 
 from foreknow.graph.encode import TableFeatures
 from foreknow.graph.store import GraphTable
+from foreknow.sample.loader import Seeds
+from foreknow.sample.temporal import known_until
 from foreknow.task.label import LabelEncoding
 from foreknow.task.metric import evaluate
+from foreknow.task.metric import metric as find_metric
 from foreknow.train.loop import SplitData
-from foreknow.types import NEVER, TaskType
+from foreknow.train.loss import ABSOLUTE_METRICS
+from foreknow.types import TaskType
 
 __all__ = ["Row", "entity_baseline", "majority_baseline", "score"]
 
@@ -45,14 +49,15 @@ def score(labels: LabelEncoding, target: np.ndarray, output: np.ndarray) -> dict
 
 def majority_baseline(labels: LabelEncoding, splits: Mapping[str, SplitData], metric: str) -> Row:
     """Predict what is most common: class shares of the training rows, or their mean (median for absolute errors)."""
+    is_absolute = find_metric(metric, labels.type).name in ABSOLUTE_METRICS
 
     def predict(n: int) -> np.ndarray:
         if labels.type is TaskType.REGRESSION:
-            return np.full(n, labels.median if metric in ("mae", "mape") else labels.mean)
+            return np.full(n, labels.median if is_absolute else labels.mean)
         shares = np.array(labels.shares)
         return np.full(n, shares[1]) if labels.type is TaskType.BINARY else np.tile(shares, (n, 1))
 
-    name = "majority" if labels.type.is_classification else ("median" if metric in ("mae", "mape") else "mean")
+    name = "majority" if labels.type.is_classification else ("median" if is_absolute else "mean")
     return _row(name, labels, splits, {k: predict(len(s)) for k, s in splits.items()}, 0.0)
 
 
@@ -66,10 +71,12 @@ def entity_baseline(
     known: tuple[str, ...],
     inclusive: bool,
     seed: int,
+    context_until: int | None = None,
 ) -> Row | None:
-    """LightGBM on the entity's own columns: what a flat table without history gives. None if there are no columns.
+    """LightGBM on the entity's own columns: what a flat table without history gives.
 
-    Columns of rows later than their seed time are hidden, as they are from the network.
+    Columns of rows later than their seed time (or `context_until`) are hidden, as they are from the network.
+    Multicategorical columns are left out. None if no column remains.
     """
     import lightgbm as lgb
 
@@ -80,19 +87,17 @@ def entity_baseline(
 
     def matrix(split: SplitData) -> np.ndarray:
         seeds = split.seeds
-        rows = features.gather(seeds.row, seeds.time)
+        seen_at = known_until(seeds.time, inclusive=inclusive, context_until=context_until)
+        rows = features.gather(seeds.row, seen_at if features.encoding.mask_future_instants else seeds.time)
         if table.time is not None:
-            own = table.time[seeds.row]
-            later = (own > seeds.time) if inclusive else (own >= seeds.time)
-            rows = features.hide(rows, later | (own == NEVER), known)
+            rows = features.hide(rows, table.time[seeds.row] > seen_at, known)
         return np.concatenate([rows.dense, rows.category.astype(np.float32)], axis=1)
 
     train = splits["train"]
     if len(train) > MAX_ROWS:
         keep = np.linspace(0, len(train) - 1, MAX_ROWS).astype(np.int64)
-        train = SplitData(
-            seeds=type(train.seeds)(row=train.seeds.row[keep], time=train.seeds.time[keep]), target=train.target[keep]
-        )
+        seeds = Seeds(row=train.seeds.row[keep], time=train.seeds.time[keep])
+        train = SplitData(seeds=seeds, target=train.target[keep])
     data = {"train": matrix(train), **{k: matrix(s) for k, s in splits.items() if k != "train"}}
     categorical = list(range(features.encoding.dense_size, num_columns))
     params: dict[str, Any] = {
@@ -133,7 +138,8 @@ def entity_baseline(
         elif labels.type is TaskType.MULTICLASS:
             booster = boost("multiclass", y, np.maximum(v, 0), num_class=len(labels.classes))
         else:
-            booster = boost("l1" if metric in ("mae", "mape") else "l2", y, v)
+            is_absolute = find_metric(metric, labels.type).name in ABSOLUTE_METRICS
+            booster = boost("l1" if is_absolute else "l2", y, v)
         for name in splits:
             outputs[name] = np.asarray(booster.predict(data[name]))
     return _row("entity columns (LightGBM)", labels, splits, outputs, time.monotonic() - started)
