@@ -86,17 +86,16 @@ def make(
     """Make the data of a size, or find it where an earlier run left it."""
     parts = [name, *([] if transactions is None else [str(transactions)]), *([f"seed{seed}"] if seed else [])]
     data = Data(folder=HOME / "-".join(parts))
-    if (data.folder / "rows.json").exists() and all(data.project(k).exists() for k in kinds):
-        return data
-    remove(data)
-    data.folder.mkdir(parents=True)
-    database = data.folder / "hm.duckdb"
-    hm.generate(database, size=size_of(name, transactions), seed=seed)
-    rows = _export(database, data, kinds)
-    database.unlink()
-    for kind in kinds:
+    if not (data.folder / "rows.json").exists() or not all((data.folder / k).exists() for k in kinds):
+        remove(data)
+        data.folder.mkdir(parents=True)
+        database = data.folder / "hm.duckdb"
+        hm.generate(database, size=size_of(name, transactions), seed=seed)
+        rows = _export(database, data, kinds)
+        database.unlink()
+        (data.folder / "rows.json").write_text(json.dumps(rows, indent=1))
+    for kind in kinds:  # they hold paths, and the checkout may have moved
         data.project(kind).write_text(_project(data, kind))
-    (data.folder / "rows.json").write_text(json.dumps(rows, indent=1))
     return data
 
 

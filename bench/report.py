@@ -8,6 +8,7 @@ from typing import Any
 
 PARTS = ("load", "forward", "backward", "optimizer")
 RULE = "-" * 100
+STEADY = 1.25  # rounds that differ by more than this were disturbed
 
 
 def step_summary(rounds: Sequence[Mapping[str, Any]], clock: str, batch_size: int) -> dict[str, Any]:
@@ -27,11 +28,13 @@ def step_summary(rounds: Sequence[Mapping[str, Any]], clock: str, batch_size: in
 
 
 def ready_summary(rounds: Sequence[Mapping[str, Any]], rows: int) -> dict[str, Any]:
-    """The round of median CPU time, with the highest peak of all rounds and every round's seconds."""
-    middle = sorted(rounds, key=lambda r: r["total"]["cpu"])[(len(rounds) - 1) // 2]
+    """Medians over the rounds, the highest peak of all, and every round's seconds. Laps are the last round's."""
+    clocks = ("wall", "cpu")
     return {
-        **middle,
+        **rounds[-1],
         "rows": rows,
+        "total": {c: statistics.median(r["total"][c] for r in rounds) for c in clocks},
+        "start_up": {k: statistics.median(r["start_up"][k] for r in rounds) for k in ("cpu", "gib")},
         "process_peak_gib": max(r["process_peak_gib"] for r in rounds),
         "rounds_cpu_s": [r["total"]["cpu"] for r in rounds],
     }
@@ -50,7 +53,8 @@ def render(result: Mapping[str, Any]) -> str:
 
 def _head(result: Mapping[str, Any]) -> Iterable[str]:
     m, s, rows = result["machine"], result["settings"], result["rows"]
-    yield f"Foreknow against PyG + pytorch-frame + HeteroGraphSAGE, one run, {result['started']}"
+    against = "alone" if s["no_peer"] else "against PyG + pytorch-frame + HeteroGraphSAGE"
+    yield f"Foreknow {against}, one run, {result['started']}"
     yield f"{m['processor']}, {m['cores']} cores, {m['memory_gib']} GiB; {m['system']}"
     yield ", ".join(f"{k} {v or 'missing'}" for k, v in result["versions"].items())
     tables = ", ".join(f"{rows[t]:,} {t}" for t in ("customers", "articles", "transactions"))
@@ -88,6 +92,10 @@ def _ready(ready: Mapping[str, Any]) -> Iterable[str]:
             _ratio(b["process_peak_gib"], a["process_peak_gib"]),
             _ratio(b["bytes_per_fact"]["total"], a["bytes_per_fact"]["total"]),
         )
+        pairs = zip(b["rounds_cpu_s"], a["rounds_cpu_s"], strict=True)
+        yield "    CPU ratio by round: " + ", ".join(_ratio(peer, ours) for peer, ours in pairs)
+        whole = [r["total"]["cpu"] + r["start_up"]["cpu"] for r in (b, a)]
+        yield f"    CPU ratio with start-up counted on both sides: {_ratio(*whole)}"
     if "parquet" in ready:
         begun = {
             ("peer" if n == "peer" else "Foreknow"): ready[n]["start_up"] for n in ("parquet", "peer") if n in ready
@@ -122,12 +130,18 @@ def _steps(steps: Sequence[Mapping[str, Any]]) -> Iterable[str]:
                 parts = ("left out" if x is None else f"{x:.1f}" for x in v["parts_ms"].values())
                 yield _row(name, f"{v['ms']:.1f}", *parts, f"{v['seeds_per_s']:,.0f}")
         if "peer" in s:
-            yield _row("ratio", _ratio(s["peer"]["ms"], s["ours"]["ms"]))
+            rounds = list(zip(s["peer"]["rounds_ms"], s["ours"]["rounds_ms"], strict=True))
+            each = ", ".join(_ratio(peer, ours) for peer, ours in rounds)
+            yield _row("ratio", _ratio(s["peer"]["ms"], s["ours"]["ms"])) + f"    by round: {each}"
         for side in ("ours", "peer"):
             if side in s:
                 rows = ", ".join(f"{n:,.0f} {t}" for t, n in s[f"{side}_rows"].items())
                 rounds = _list(s[side]["rounds_ms"], 1)
                 yield f"    {side}: {s[side]['steps']} steps, rounds {rounds} ms; a batch holds {rows}"
+        if any(
+            max(s[side]["rounds_ms"]) > STEADY * min(s[side]["rounds_ms"]) for side in ("ours", "peer") if side in s
+        ):
+            yield "    the rounds differ: the machine was busy with something else. Repeat when it is quiet"
 
 
 def _accuracy(accuracy: Mapping[str, Any]) -> Iterable[str]:

@@ -161,15 +161,17 @@ def _arguments() -> argparse.Namespace:
         "--transactions", type=_positive, help="this many instead; customers and articles grow in proportion"
     )
     p.add_argument("--seed", type=int, default=0, help="of the data")
-    p.add_argument("--parts", type=_one_of(PARTS), default=list(PARTS[:3]), help="what to measure, comma-separated")
+    p.add_argument(
+        "--parts", type=_one_of(PARTS), default="ready,sampler,step", help="what to measure, comma-separated"
+    )
     p.add_argument("--accuracy", action="store_true", help="also train both and compare ROC-AUC (10 minutes or more)")
     p.add_argument("--no-peer", action="store_true", help="measure Foreknow alone")
-    p.add_argument("--fan-out", type=_numbers, default=[128, 64], help="neighbours per hop, two hops")
+    p.add_argument("--fan-out", type=_numbers, default="128,64", help="neighbours per hop, two hops")
     p.add_argument("--strategy", choices=("uniform", "last"), default="uniform", help="which neighbours")
     p.add_argument("--batch-size", type=_positive, default=512, help="seeds per step")
     p.add_argument("--channels", type=_positive, default=128, help="width of both networks")
-    p.add_argument("--threads", type=_numbers, default=[1, 2], help="1 is measured in CPU time, more in wall time")
-    p.add_argument("--rounds", type=_positive, default=2, help="how often both take turns")
+    p.add_argument("--threads", type=_numbers, default="1,2", help="1 is measured in CPU time, more in wall time")
+    p.add_argument("--rounds", type=_positive, default=3, help="how often both take turns")
     p.add_argument("--steps", type=_positive, default=40, help="steps of Foreknow per round")
     p.add_argument("--peer-steps", type=_positive, default=4, help="steps of the peer per round")
     p.add_argument("--sampler-seconds", type=float, default=1.0, help="CPU seconds per sampler figure")

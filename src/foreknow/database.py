@@ -276,7 +276,7 @@ def open_database(
                 hint="give a DuckDB file, a folder of CSV or Parquet files, or a project file",
             )
         project = Project(file=ProjectFile(source=str(where)))
-    workspace = Path(home) if home is not None else project.base / HOME
+    workspace = Path(home).expanduser() if home is not None else project.base / HOME
     return Database(
         project=project,
         source=open_source(project.file.source, base=project.base),

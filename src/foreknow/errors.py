@@ -155,6 +155,8 @@ def near_match(name: str, names: Iterable[str]) -> str | None:
     if name.lower() in lowered:
         return lowered[name.lower()]
     close = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
+    if not close and len(name) > 2:  # an abbreviation
+        close = [n for n in lowered if n.startswith(name.lower())]
     return lowered[close[0]] if close else None
 
 

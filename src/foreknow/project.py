@@ -214,7 +214,7 @@ def make_config(values: Mapping[str, Any], *, where: str = "training parameters"
             findings.append(Finding(name="parameter", message=f"{name} is {value!r}: {e.errors()[0]['msg'].lower()}"))
     raise_findings(findings, ConfigError, where)
     config = TrainConfig(**clean)
-    check_config(config)
+    check_config(config, where=where)
     return config
 
 
@@ -339,7 +339,7 @@ def project_text(
 ) -> str:
     """A project file for a schema, laid out to be read and edited."""
     lines = ["# Foreknow project file. Edit anything; unknown fields are errors. See docs/project-file.md"]
-    lines += [f"# {' '.join(note.split())}" for note in notes]
+    lines += ["# " + "".join(c if c.isprintable() else " " for c in note) for note in notes]
     lines += [f"dataset: {_scalar(dataset)}", f"source: {_scalar(source)}", "", "tables:"]
     for t in schema:
         lines.append(f"  {_scalar(t.name)}:")
@@ -349,7 +349,7 @@ def project_text(
             lines.append(f"    key: {_scalar(_key(t.primary_key))}")
         if t.candidate_keys:
             lines.append(f"    keys: {_scalar([_key(k) for k in t.candidate_keys])}")
-        if t.time_column:
+        if t.time_column is not None:
             lines.append(f"    time: {_scalar(t.time_column)}")
         if t.foreign_keys:
             lines.append("    links:")

@@ -2,7 +2,8 @@
 
 MLflow runs this file when it loads the model, so it stands apart from the library: it may import everything, and
 nothing imports it. The tables a prediction reads are those of the source the model was trained on, or of the one
-named by ``FOREKNOW_SOURCE`` in the serving process; credentials are never part of a model.
+named by ``FOREKNOW_SOURCE`` in the serving process; credentials are never part of a model. A server that runs for
+long sees rows that are added meanwhile: the tables are read again when the source has changed.
 """
 
 from __future__ import annotations
@@ -30,14 +31,28 @@ class ForeknowModel(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Load the bundle and bind it to the tables."""
-        bundle = Bundle.load(Path(context.artifacts["bundle"]))
-        source = os.environ.get("FOREKNOW_SOURCE") or bundle.info.get("source")
-        if not source:
+        self._bundle = Bundle.load(Path(context.artifacts["bundle"]))
+        uri = os.environ.get("FOREKNOW_SOURCE") or self._bundle.info.get("source")
+        if not uri:
             raise PredictionError(
                 "the model doesn't know where its tables are", hint="set FOREKNOW_SOURCE to the database's path"
             )
-        home = os.environ.get("FOREKNOW_HOME") or str(Path(tempfile.gettempdir()) / "foreknow-serving")
-        self._predictor = Predictor(bundle, open_source(source), Path(home))
+        self._uri: str = uri
+        home = os.environ.get("FOREKNOW_HOME")
+        self._home = Path(home) if home else Path(tempfile.gettempdir()) / f"foreknow-serving-{os.getuid()}"
+        self._bind()
+
+    def _bind(self) -> None:
+        """Read the tables as they are now."""
+        source = open_source(self._uri)
+        self._signatures = {t: source.signature(t) for t in self._bundle.schema.tables}
+        self._predictor = Predictor(self._bundle, source, self._home)
+
+    def _refresh(self) -> None:
+        """Read the tables again if they may have changed."""
+        source = open_source(self._uri)
+        if any(source.signature(t) != signature for t, signature in self._signatures.items()):
+            self._bind()
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Predict for entities.
@@ -48,17 +63,25 @@ class ForeknowModel(PythonModel):
             params: None are known.
 
         Returns:
-            Entity keys, then ``predicted_labels`` and ``probs``, or ``predicted_value``.
+            A row per input row: entity keys, then ``predicted_labels`` and ``probs``, or ``predicted_value``.
+
+        Raises:
+            PredictionError: Some rows can't be predicted for, such as those of entities nobody knows.
         """
+        self._refresh()
         predictor = self._predictor
-        task, labels = predictor.bundle.task, predictor.bundle.labels
+        task, labels = self._bundle.task, self._bundle.labels
         frame = model_input[[c for c in (*task.entity_columns, task.time) if c in model_input.columns]].copy()
-        if task.time is not None and (task.time not in frame.columns or frame[task.time].isna().all()):
-            latest = predictor.store.time_range
-            frame[task.time] = pd.Timestamp(latest[1] if latest else 0, unit="s")
+        if task.time is not None:
+            span = predictor.store.time_range
+            latest = pd.Timestamp(span[1] if span else 0, unit="s")
+            given = frame[task.time] if task.time in frame.columns else pd.Series(pd.NaT, frame.index)
+            frame[task.time] = pd.to_datetime(given, utc=True).dt.tz_localize(None).fillna(latest)
         table = read_task_table(
             predictor.snapshot, task, "request", pa.Table.from_pandas(frame, preserve_index=False), need_label=False
         )
+        if len(table) < len(frame):
+            raise PredictionError("\n".join(str(f) for f in table.findings), findings=table.findings)
         result = predictor.predict(table)
         out = result.keys.select(list(task.entity_columns)).to_pandas()
         if labels.type is TaskType.REGRESSION:

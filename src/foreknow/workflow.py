@@ -711,11 +711,13 @@ class _Training:
 
         labels = self.prepared.labels
         last = result.best_epoch
+        name = find_metric(self.task.metric, labels.type).name
         tracker.log_metrics({f"test_metric_{k}": v for k, v in metrics.get("test", {}).items()}, step=last)
         for row in rows[:-1]:
             which = row.model.split(" (")[0].replace(" ", "_")
             for split, values in (("val", row.val), ("test", row.test)):
-                tracker.log_metrics({f"baseline_{which}_{split}_metric_{k}": v for k, v in values.items()}, step=last)
+                if name in values:  # the metric alone: the run's page draws a chart for each; the rest is in the file
+                    tracker.log_metrics({f"baseline_{which}_{split}_metric_{name}": values[name]}, step=last)
         board = _json_ready({"metric": self.task.metric, "models": [r.to_dict() for r in rows]})
         (folder / "scoreboard.json").write_text(json.dumps(board, indent=1))
         tracker.log_artifact(folder / "scoreboard.json")

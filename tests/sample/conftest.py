@@ -1,19 +1,10 @@
-"""The toy database and the market as stores, built once."""
+"""The market as a store, with encodings fitted on its first 300 days."""
 
 import pytest
 
-from foreknow.graph.build import build_graph
 from foreknow.graph.encode import fit_encoding
-from foreknow.source.snapshot import open_source, stage
 from foreknow.testing.market import START, build_market
-from foreknow.testing.toy import toy_schema, write_toy
 from foreknow.types import DAY_S
-
-
-@pytest.fixture(scope="session")
-def toy_store(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("toy")
-    return build_graph(stage(open_source(str(write_toy(folder / "toy.duckdb"))), folder), toy_schema(), folder)
 
 
 @pytest.fixture(scope="session")

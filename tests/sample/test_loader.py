@@ -187,7 +187,8 @@ def test_a_row_without_time_that_ages_all_the_same_is_told_its_age_at_each_seed_
     loader, rows = market_loader(market, encoding, num_neighbors=(-1, 1)), visible_customers(market)
     seeds = seeds_at([*rows, *rows], np.repeat([NOW, END], len(rows)))
     sample, batch = loader.sampler.sample(seeds.row, seeds.time), loader.batch(seeds, np.arange(len(seeds)))
-    articles, regions = set_of(loader, "articles"), set_of(loader, "regions")
+    articles = set_of(loader, "articles")
+    regions = next(s.index for s in loader.sampler.plan.sets if s.table == "regions" and s.is_leaf)
     assert len(set(sample.sets[articles].ids.tolist())) < len(sample.sets[articles])
     assert len(set(sample.sets[regions].ids.tolist())) == len(sample.sets[regions])
     source = sample.sets[loader.sampler.plan.sets[articles].source]

@@ -114,7 +114,9 @@ def test_what_cannot_be_opened_is_said_with_what_to_do(write_duckdb, tmp_path):
     with pytest.raises(SourceError, match=r"there is no DuckDB file '.*nowhere.duckdb'\nHint: check the path"):
         DuckDBSource(tmp_path / "nowhere.duckdb")
     (tmp_path / "text.duckdb").write_text("hello " * 1000)
-    with pytest.raises(SourceError, match=r"(?s)can't open DuckDB file.*not a valid DuckDB.*is it a DuckDB file, and of"):
+    with pytest.raises(
+        SourceError, match=r"(?s)can't open DuckDB file.*not a valid DuckDB.*is it a DuckDB file, and of"
+    ):
         DuckDBSource(tmp_path / "text.duckdb").tables()
     with pytest.raises(SourceError, match=r"there are no tables in '.*0.duckdb'"):
         DuckDBSource(write_duckdb("SELECT 1")).tables()

@@ -137,7 +137,7 @@ def test_instants_with_an_offset_keep_it(folder, tmp_path):
     where = folder({"t.csv": "at,n\n2020-01-01T10:00:00Z,1\n2020-01-01T10:00:00+02:00,2\n"})
     staged = stage(FolderSource(where), tmp_path / "home")["t"]
     assert staged.columns["at"] == "TIMESTAMP WITH TIME ZONE"
-    assert duckdb.sql(f"SELECT epoch(\"at\") FROM {staged.relation} ORDER BY n").fetchall() == [
+    assert duckdb.sql(f'SELECT epoch("at") FROM {staged.relation} ORDER BY n').fetchall() == [
         (1577872800,),
         (1577865600,),
     ]
@@ -253,7 +253,9 @@ def test_empty_parts_count_for_nothing(read):
 
 def test_parts_cut_differently_are_refused(folder):
     source = FolderSource(folder({"t/1.csv": "a,b\n1,2\n", "t/2.csv": "a;b\n3;4\n"}))
-    with pytest.raises(SourceError, match="table 't': its parts are written differently: '1.csv' is cut at ',', '2.csv'"):
+    with pytest.raises(
+        SourceError, match=r"table 't': its parts are written differently: '1.csv' is cut at ',', '2.csv'"
+    ):
         source.tables()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from foreknow.errors import (
     ConfigError,
@@ -52,12 +54,14 @@ __all__ = [
     "show_scoreboard",
 ]
 
-PLAIN_WIDTH = 100  # columns if the output goes to a file or a pipe
+PLAIN_WIDTH = 100  # columns if the output goes to a file or a pipe, and COLUMNS doesn't say
 
 
 def _console(*, stderr: bool) -> Console:
     console = Console(stderr=stderr, highlight=False)
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=PLAIN_WIDTH)
+    if not console.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
+        console.width = PLAIN_WIDTH
+    return console
 
 
 err = _console(stderr=True)
@@ -156,19 +160,19 @@ def show_rows(rows: Sequence[Mapping[str, Any]], *, title: str | None = None, wh
     """A small table of plain values. Columns shrink to what the terminal holds, but for those in `whole`."""
     if not rows:
         return
-    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = _table(title)
     for name in rows[0]:
         cells = [_cell(row[name]) for row in rows]
         is_number = all(isinstance(row[name], int | float) and not isinstance(row[name], bool) for row in rows)
         table.add_column(
-            name,
+            Text(name),
             overflow="ellipsis",
             no_wrap=True,
             min_width=max(map(len, [name, *cells])) if name in whole else None,
             justify="right" if is_number else "left",
         )
     for row in rows:
-        table.add_row(*(_cell(v) for v in row.values()))
+        table.add_row(*(Text(_cell(v)) for v in row.values()))
     out.print(table)
 
 
@@ -187,16 +191,16 @@ def show_predictions(head: Sequence[Mapping[str, Any]], *, title: str) -> None:
     cells = {n: [_cell(row[n]) for row in head] for n in names}
     shown = {n: ([_cut(c, KEY_WIDTH) for c in cells[n]] if n in keys else cells[n]) for n in names}
     widths = {n: max(map(len, [n, *column])) for n, column in shown.items()}
-    if sum(widths.values()) + 2 * len(widths) > out.width and len(keys) > 1:
+    if _table_width(widths.values()) > out.width and len(keys) > 1:
         rest = [n for n in names if n not in keys]
-        room = max(out.width - sum(widths[n] for n in rest) - 2 * len(names[:1] + rest), 8)
+        room = max(out.width - _table_width([*(widths[n] for n in rest), 0]), 8)
         joined = [" ".join(cells[n][i] for n in keys) for i in range(len(head))]
         shown = {_cut(" ".join(keys), room): [_cut(c, room) for c in joined], **{n: shown[n] for n in rest}}
-    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = _table(title)
     for name in shown:
-        table.add_column(name, no_wrap=True, overflow="ellipsis")
+        table.add_column(Text(name), no_wrap=True, overflow="ellipsis")
     for row in zip(*shown.values(), strict=True):
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     out.print(table)
 
 
@@ -305,9 +309,9 @@ def show_scoreboard(rows: Sequence[Any], metric: str) -> None:
     splits = [s for s in ("val", "test") if any(finite(getattr(r, s)) for r in rows)]
     names = [metric, *(n for n in names if n != metric)][:2]
     model_width = max(len(r.model) for r in rows)
-    if model_width + 9 + len(splits) * sum(len(n) + 2 for n in names) > out.width:
+    if _table_width([model_width, len("seconds"), *(max(len(n), 6) for n in names * len(splits))]) > out.width:
         names = names[:1]
-    table = Table(title="Scoreboard", title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = _table("Scoreboard")
     table.add_column("model", no_wrap=True)
     for split in splits:
         for name in names:
@@ -318,6 +322,22 @@ def show_scoreboard(rows: Sequence[Any], metric: str) -> None:
         cells = [_number(getattr(row, s).get(n, math.nan)) for s in splits for n in names]
         table.add_row(row.model, *cells, f"{row.seconds:.1f}", style=style)
     out.print(table)
+
+
+def _table(title: str | None) -> Table:
+    return Table(
+        title=Text(title, style="table.title") if title else None,
+        title_justify="left",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+
+
+def _table_width(columns: Iterable[int]) -> int:
+    """Characters a table of columns of these widths takes."""
+    widths = list(columns)
+    return sum(widths) + 3 * len(widths) - 1
 
 
 def finite(values: Mapping[str, float]) -> dict[str, float]:

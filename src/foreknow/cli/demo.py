@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from foreknow.cli.console import (
     JsonOption,
@@ -87,8 +89,9 @@ def demo(
             out.print(
                 f"\nThe page stays up: {server.url}/?workflowType=machine_learning   (Ctrl-C ends it)", soft_wrap=True
             )
-            while True:
-                time.sleep(3600)
+            with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+                while True:
+                    time.sleep(3600)
     finally:
         server.stop()
 
@@ -110,7 +113,7 @@ def _run(
     made = projects.make(which, place, size=size, progress=lambda t, s: say(f"[dim]{s:>4.0%} {t}[/]"))
     database = open_database(made.project_file, home=place / ".foreknow")
     if not json:
-        say(f"[bold]The database[/]: {database.source.uri}")
+        say(f"[bold]The database[/]: {escape(database.source.uri)}")
         out.print(database.describe(width=console_width()), markup=False, soft_wrap=True)
         say(f"[bold]The task[/]: {made.question}")
     bound = database.task(made.task)
@@ -125,9 +128,9 @@ def _run(
     show_scoreboard(run.scoreboard, bound.task.metric)
     show_predictions(done.head, title=f"{made.table}: the first of {done.num_rows:,} rows")
     for where in done.tables.values():
-        out.print(f"predictions: {where}", soft_wrap=True)
-    out.print(f"project file: {made.project_file}", soft_wrap=True)
+        out.print(f"predictions: {where}", markup=False, soft_wrap=True)
+    out.print(f"project file: {made.project_file}", markup=False, soft_wrap=True)
     out.print("\n[bold]Next[/]")
     for command, why in made.next_commands(run.run_id):
-        out.print(f"  {command}", soft_wrap=True)
+        out.print(f"  {command}", markup=False, soft_wrap=True)
         out.print(f"      [dim]{why}[/]", soft_wrap=True)

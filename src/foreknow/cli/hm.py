@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -29,8 +30,10 @@ def _show(path: Path, rows: dict[str, int], json: bool) -> None:
     if json:
         print_json({"path": str(path), "rows": rows})
         return
-    out.print(f"written: {path} (" + ", ".join(f"{n:,} {t}" for t, n in rows.items()) + ")", soft_wrap=True)
-    out.print(f"next: foreknow inspect {path}", soft_wrap=True)
+    out.print(
+        f"written: {path} (" + ", ".join(f"{n:,} {t}" for t, n in rows.items()) + ")", markup=False, soft_wrap=True
+    )
+    out.print(f"next: foreknow inspect {shlex.quote(str(path))}", markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from foreknow.cli.console import (
     JsonOption,
@@ -67,7 +68,7 @@ def inspect(
         raise ConfigError(f"'{diagram}' is no name for a drawing", hint="diagrams are SVG: --diagram schema.svg")
     database = open_project(source)
     if not json:
-        database.progress = lambda text: err.print(f"[dim]{text}[/]")
+        database.progress = lambda text: err.print(text, style="dim", markup=False, soft_wrap=True)
     found = database.inspect()
     dangling = found.dangling
     if diagram is not None:
@@ -100,11 +101,13 @@ def inspect(
     out.print(database.describe(width=console_width()), markup=False, soft_wrap=True)
     if columns:
         for t in found.schema:
-            detail = Table(title=t.name, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+            detail = Table(
+                title=Text(t.name), title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+            )
             for name in ("column", "stored as", "means", "why"):
                 detail.add_column(name, overflow="fold")
             for c in t.columns:
-                detail.add_row(c.name, c.dtype, str(c.stype), found.reasons.get((t.name, c.name), ""))
+                detail.add_row(*map(Text, (c.name, c.dtype, str(c.stype), found.reasons.get((t.name, c.name), ""))))
             out.print(detail)
     for name, why in found.left_out.items():
         out.print(f"left out: {name} ({why})", markup=False, soft_wrap=True)

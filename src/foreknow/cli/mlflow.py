@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Annotated
@@ -36,7 +37,8 @@ def mlflow(
         connect(server.workspace, None, server=server)
         out.print(f"{server.url}/?workflowType=machine_learning", soft_wrap=True)
         err.print("[dim]Ctrl-C ends it[/]" if server.is_owner else "[dim]it was running already; Ctrl-C leaves it[/]")
-        while True:
-            time.sleep(3600)
+        with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+            while True:
+                time.sleep(3600)
     finally:
         server.stop()

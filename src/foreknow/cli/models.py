@@ -83,4 +83,4 @@ def register(
         aliases = list(version.aliases)
         print_json({"model": version.name, "version": version.version, "aliases": aliases, "run_id": version.run_id})
         return
-    out.print(f"registered: {version.uri}" + (f", alias {alias}" if alias else ""), soft_wrap=True)
+    out.print(f"registered: {version.uri}" + (f", alias {alias}" if alias else ""), markup=False, soft_wrap=True)

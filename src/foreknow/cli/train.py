@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,7 +56,8 @@ def task(name: TaskArgument, project: ProjectOption = Path("."), json: JsonOptio
             }
         )
         return
-    out.print(f"[bold]{bound.experiment}[/], entity {bound.task.entity_table}, metric {bound.task.metric}")
+    text = f"{bound.experiment}, entity {bound.task.entity_table}, metric {bound.task.metric}"
+    out.print(text, markup=False, soft_wrap=True)
     show_rows(splits)
 
 
@@ -130,7 +132,7 @@ def train(
     if resume is not None and values:
         raise ConfigError("a resumed run goes on with its own parameters", hint="leave the other options out")
     config = None if resume is not None else make_config({**bound.database.project.file.train, **values})
-    where = "" if project == Path(".") else f" --project {project}"
+    where = "" if project == Path(".") else f" --project {shlex.quote(str(project))}"
     with TerminalReporter(quiet=json, metric=bound.task.metric) as reporter:
         try:
             run = workflow.train(
@@ -145,7 +147,8 @@ def train(
             )
         except KeyboardInterrupt:
             if reporter.num_epochs:
-                err.print(f"go on with: foreknow train {name} --resume latest{where}", soft_wrap=True)
+                again = f"foreknow train {shlex.quote(name)} --resume latest{where}"
+                err.print(f"go on with: {again}", markup=False, soft_wrap=True)
             raise
     if json:
         print_json(run.to_dict())
@@ -153,10 +156,12 @@ def train(
     show_scoreboard(run.scoreboard, bound.task.metric)
     out.print(f"best epoch {run.best_epoch} of {len(run.history)}; {run.stopped}")
     if run.model_version:
-        out.print(f"registered: models:/{register}/{run.model_version}" + (f", alias {alias}" if alias else ""))
-    out.print(f"\nnext: foreknow predict --run {run.run_id} --into PREDICTIONS_{name.upper()}{where}", soft_wrap=True)
+        added = f", alias {alias}" if alias else ""
+        out.print(f"registered: models:/{register}/{run.model_version}{added}", markup=False, soft_wrap=True)
+    table = shlex.quote(f"PREDICTIONS_{name.upper()}")
+    out.print(f"\nnext: foreknow predict --run {run.run_id} --into {table}{where}", markup=False, soft_wrap=True)
     if run.url:
-        out.print(f"      foreknow mlflow{where}   (the run's page)", soft_wrap=True)
+        out.print(f"      foreknow mlflow{where}   (the run's page)", markup=False, soft_wrap=True)
 
 
 def _numbers(text: str) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -94,9 +95,9 @@ class DemoProject:
 
     def next_commands(self, run_id: str) -> list[tuple[str, str]]:
         """Three commands worth trying next, each with what it does."""
-        p = f"--project {self.project_file}"
+        p = f"--project {shlex.quote(str(self.project_file))}"
         return [
-            (f"foreknow inspect {self.data} --columns", "what every column means, and why"),
+            (f"foreknow inspect {shlex.quote(str(self.data))} --columns", "what every column means, and why"),
             (
                 f"foreknow predict --run {run_id} --at {self.at} --into {self.table}_NEXT {p}",
                 "score every entity at the end of the data",

@@ -19,7 +19,9 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ from foreknow.errors import SchemaError, SourceError, StoreError, did_you_mean
 from foreknow.source.base import Source
 from foreknow.source.duckdb import DuckDBSource
 from foreknow.source.files import FolderSource
-from foreknow.source.sql import columns_list, fetch_all, fetch_one, literal, quote, reason
+from foreknow.source.sql import fetch_all, fetch_one, literal, quote, reason
 
 __all__ = ["Snapshot", "StagedTable", "open_source", "stage"]
 
@@ -80,8 +82,7 @@ class Snapshot:
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """A fresh in-memory DuckDB in which every table is a view of its own name. Times are UTC."""
-        connection = duckdb.connect()
-        connection.execute("SET TimeZone = 'UTC'")
+        connection = _connect()
         for t in self.tables.values():
             schema, _, name = t.name.rpartition(".")
             if schema:
@@ -147,8 +148,11 @@ def stage(
     folder = workspace / "snapshots" / f"{_slug(Path(source.uri).stem)}-{tag}"
     folder.mkdir(parents=True, exist_ok=True)
     staged = {}
-    for name in names:
-        staged[name] = _stage_table(source, name, folder, dict((derived or {}).get(name, {})), progress)
+    with ExitStack() as stack:
+        # One connection for all tables, and only if one is read: making it takes longer than reading a small table.
+        connect = cache(lambda: stack.enter_context(_connect()))
+        for name in names:
+            staged[name] = _stage_table(source, name, folder, dict((derived or {}).get(name, {})), progress, connect)
     return Snapshot(uri=source.uri, tables=staged)
 
 
@@ -178,8 +182,19 @@ def resign(source: Source, workspace: Path, before: Mapping[str, str]) -> None:
         sidecar.unlink()
 
 
+def _connect() -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
 def _stage_table(
-    source: Source, name: str, folder: Path, derived: dict[str, str], progress: Progress | None
+    source: Source,
+    name: str,
+    folder: Path,
+    derived: dict[str, str],
+    progress: Progress | None,
+    connect: Callable[[], duckdb.DuckDBPyConnection],
 ) -> StagedTable:
     signature = source.signature(name)
     stem = _stem(name, signature, derived)
@@ -196,7 +211,7 @@ def _stage_table(
         progress(f"reading {name}")
     temporary = folder / f".{stem}.{os.getpid()}.parquet"
     try:
-        num_rows, columns, fingerprint = _copy(source, name, derived, temporary)
+        num_rows, columns, fingerprint = _copy(connect(), source, name, derived, temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -214,39 +229,47 @@ def _stage_table(
     return _staged(name, path, meta)
 
 
-def _copy(source: Source, name: str, derived: dict[str, str], path: Path) -> tuple[int, dict[str, str], str]:
+def _copy(
+    connection: duckdb.DuckDBPyConnection, source: Source, name: str, derived: dict[str, str], path: Path
+) -> tuple[int, dict[str, str], str]:
     """Write one table to `path`; return row count, columns and fingerprint."""
     first: duckdb.Error | None = None
     while True:
-        with duckdb.connect() as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            try:
-                relation = source.relation(name, connection)
-            except SourceError as e:
-                if first is None:
-                    raise
-                raise SourceError(f"table '{name}': can't read it: {reason(first)}") from e  # says more: the line
-            added = "".join(f", ({sql}\n) AS {quote(column)}" for column, sql in derived.items())
-            try:
-                own = [r[0] for r in fetch_all(connection, f"DESCRIBE SELECT * FROM {relation}")]
-                _check_names(name, own)
-                _check_derived(connection, relation, name, own, derived)
-                connection.execute(f"COPY (SELECT *{added} FROM {relation}) TO {literal(str(path))} (FORMAT parquet)")
-            except duckdb.Error as e:
-                if isinstance(source, FolderSource) and source.widen(name):
-                    first = e
-                    continue
-                if derived:
-                    raise SchemaError(f"table '{name}': can't stage it: {reason(e)}") from e
-                raise SourceError(f"table '{name}': can't read it: {reason(e)}") from e
-            staged = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
-            columns = {r[0]: r[1] for r in fetch_all(connection, f"DESCRIBE SELECT * FROM {staged}")}
-            row = fetch_one(
-                connection,
-                f"SELECT count(*), coalesce(sum(hash({columns_list(columns)})::HUGEINT), 0) FROM {staged}",
-            )
-            layout = json.dumps([columns, int(row[0]), str(row[1])])
-            return int(row[0]), columns, hashlib.sha256(layout.encode()).hexdigest()[:16]
+        try:
+            relation = source.relation(name, connection)
+        except SourceError as e:
+            if first is None:
+                raise
+            raise SourceError(f"table '{name}': can't read it: {reason(first)}") from e  # says more: the line
+        added = "".join(f", ({sql}\n) AS {quote(column)}" for column, sql in derived.items())
+        try:
+            own = [r[0] for r in fetch_all(connection, f"DESCRIBE SELECT * FROM {relation}")]
+            _check_names(name, own)
+            _check_derived(connection, relation, name, own, derived)
+            connection.execute(f"COPY (SELECT *{added} FROM {relation}) TO {literal(str(path))} (FORMAT parquet)")
+            break
+        except duckdb.Error as e:
+            if isinstance(source, FolderSource) and source.widen(name):
+                first = e
+                continue
+            if derived:
+                raise SchemaError(f"table '{name}': can't stage it: {reason(e)}") from e
+            raise SourceError(f"table '{name}': can't read it: {reason(e)}") from e
+    staged = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
+    columns = {r[0]: r[1] for r in fetch_all(connection, f"DESCRIBE SELECT * FROM {staged}")}
+    hashed = ", ".join(_hashed(c, d) for c, d in columns.items())
+    row = fetch_one(connection, f"SELECT count(*), coalesce(sum(hash({hashed})::HUGEINT), 0) FROM {staged}")
+    layout = json.dumps([columns, int(row[0]), str(row[1])])
+    return int(row[0]), columns, hashlib.sha256(layout.encode()).hexdigest()[:16]
+
+
+def _hashed(column: str, dtype: str) -> str:
+    """SQL of what the fingerprint hashes. DuckDB's hash of a list forgets its length, and whether it is NULL."""
+    c = quote(column)
+    is_list = dtype.endswith("]")
+    if dtype.startswith(("STRUCT", "MAP")) or (is_list and dtype.rpartition("[")[0].endswith("]")):
+        return f"{c}::VARCHAR"
+    return f"{c}, len({c})" if is_list else c
 
 
 def _check_names(table: str, columns: list[str]) -> None:

@@ -85,7 +85,7 @@ def read_task_table(
     where = f"task '{task.name}', {split}"
     with snapshot.connect() as connection:
         relation = _materialise(connection, snapshot, query, where)
-        columns = {r[0]: r[1] for r in fetch_all(connection, f"DESCRIBE {relation}")}
+        columns = {r[0]: r[1] for r in fetch_all(connection, f"DESCRIBE FROM {relation}")}
         _check_columns(task, columns, need_label, where)
         _check_key_types(task, columns, snapshot, where)
         has_label = task.label in columns

@@ -104,13 +104,21 @@ def check_reachable(url: str) -> None:
 
 @contextmanager
 def tracking_uri(mlflow: Any, url: str) -> Iterator[None]:
-    """MLflow's fluent functions read a global; set it for a moment."""
-    before = mlflow.get_tracking_uri()
+    """MLflow's fluent functions read a global; set it for a moment.
+
+    Setting it sets ``MLFLOW_TRACKING_URI`` too, which the next training would take for what a person wants.
+    """
+    variable = os.environ.get("MLFLOW_TRACKING_URI")
+    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
     mlflow.set_tracking_uri(url)
     try:
         yield
     finally:
-        mlflow.set_tracking_uri(before)
+        mlflow.set_tracking_uri(None if before == variable else before)
+        if variable is None:
+            os.environ.pop("MLFLOW_TRACKING_URI", None)
+        else:
+            os.environ["MLFLOW_TRACKING_URI"] = variable
 
 
 class MLflowTracker:

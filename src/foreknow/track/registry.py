@@ -102,7 +102,8 @@ class Registry:
         if alias is not None:
             check_alias(alias)
         client, model_id = self._client, model_uri.removeprefix("models:/")
-        with self._explained(f"register '{name}'"):
+        # a registry in a file looks the logged model up under MLflow's global address
+        with self._explained(f"register '{name}'"), tracking_uri(self._mlflow, self._url):
             try:
                 client.create_registered_model(name)
             except self._mlflow.exceptions.MlflowException as e:

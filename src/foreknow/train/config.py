@@ -42,8 +42,12 @@ class TrainConfig(ModelConfig):
     loader_threads: int = 0  # threads drawing batches ahead; useful with a GPU
 
 
-def check_config(config: TrainConfig) -> None:
+def check_config(config: TrainConfig, *, where: str = "training parameters") -> None:
     """Check ranges.
+
+    Args:
+        config: What to check.
+        where: Where the values stand; begins the message.
 
     Raises:
         ConfigError: With all findings at once.
@@ -62,7 +66,7 @@ def check_config(config: TrainConfig) -> None:
         "batch normalisation (head_norm, gnn_norm) needs at least 2",
     )
     need(config.lr > 0, "lr", "it must be positive")
-    need(0 <= config.eta_min <= max(config.lr, 0), "eta_min", "it must not be negative, nor larger than lr")
+    need(config.eta_min >= 0 and not 0 < config.lr < config.eta_min, "eta_min", "it must not be negative, nor above lr")
     need(config.weight_decay >= 0, "weight_decay", "it must not be negative")
     need(config.warmup_steps >= 0, "warmup_steps", "it must not be negative")
     need(0 <= config.dropout < 1, "dropout", "it must be in [0, 1)")
@@ -94,4 +98,4 @@ def check_config(config: TrainConfig) -> None:
     }
     for name, allowed in choices.items():
         need(getattr(config, name) in allowed, name, f"choose one of {', '.join(allowed)}")
-    raise_findings(findings, ConfigError, "training parameters")
+    raise_findings(findings, ConfigError, where)

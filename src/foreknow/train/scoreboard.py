@@ -124,6 +124,7 @@ def entity_baseline(
     y, v = train.target, splits["validation"].target
     outputs: dict[str, np.ndarray] = {}
     if labels.type is TaskType.MULTILABEL:
+        y, v = np.asfortranarray(y), np.asfortranarray(v)  # LightGBM wants each label's column in one piece
         columns = [
             boost("binary", y[:, k], v[:, k]) if len(np.unique(y[:, k])) > 1 else None for k in range(y.shape[1])
         ]
