@@ -29,7 +29,7 @@ test: setup lint types imports  ## Lint, types, import contracts, tests.
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
 test-all: setup  ## All tests, slow and browser ones too.
-	$(BIN)/python -m pytest -n auto -m "slow or not slow" $(ARGS)
+	$(BIN)/python -m pytest -n auto -m "not gpu" $(ARGS)
 
 lint: setup  ## Style.
 	$(BIN)/ruff check

@@ -143,7 +143,7 @@ class RelationalGNN(nn.Module):
         """Logarithms of window counts; of the days since the last child, with a flag where there is none."""
         if history.shape[1] == 0:
             return history
-        blocks = history.unflatten(1, (self.num_links, -1))  # (B, links, windows + 1)
+        blocks = history.reshape(len(history), self.num_links, history.shape[1] // self.num_links)  # (B, links, windows + 1)
         parts = [torch.log1p(blocks[:, :, :-1])]
         if self.config.use_temporal_encoder:
             last = blocks[:, :, -1:]

@@ -68,6 +68,7 @@ def import_mlflow() -> Any:
         r"(?s).*dataset source can be interpreted",
         r"(?s).*Inferred schema contains integer",
         r"(?s).*An input example was not",
+        r"(?s).*Any type hint is inferred",
     ):
         warnings.filterwarnings("ignore", message=about, category=UserWarning)  # advice to people, not to programs
     return mlflow
@@ -326,7 +327,7 @@ class MLflowTracker:
         return str(found.experiment_id)
 
     def _history(self, run: Any) -> set[tuple[str, int]]:
-        """Metrics and steps a resumed run has recorded already: they are told again, and must not be twice on the page."""
+        """Metrics and steps a resumed run has recorded already: told again, they must not be twice on the page."""
         names = [name for name in run.data.metrics if not name.startswith("system/")]
         try:
             return {(n, m.step) for n in names for m in self._client.get_metric_history(self._run_id, n)}
