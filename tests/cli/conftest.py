@@ -114,6 +114,6 @@ def fake_server(empty_store, tmp_path, monkeypatch):
         made.append(FakeServer(*args, **options))
         return made[-1]
 
-    for place in ("foreknow.track.server", "foreknow.track.connect", "foreknow.workflow"):
+    for place in ("foreknow.track.server", "foreknow.track.connect", "foreknow.workflow.training"):
         monkeypatch.setattr(f"{place}.MLflowServer", make)
     return made

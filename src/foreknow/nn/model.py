@@ -143,7 +143,8 @@ class RelationalGNN(nn.Module):
         """Logarithms of window counts; of the days since the last child, with a flag where there is none."""
         if history.shape[1] == 0:
             return history
-        blocks = history.reshape(len(history), self.num_links, history.shape[1] // self.num_links)  # (B, links, windows + 1)
+        per_link = history.shape[1] // self.num_links
+        blocks = history.reshape(-1, self.num_links, per_link)  # (B, links, windows + 1)
         parts = [torch.log1p(blocks[:, :, :-1])]
         if self.config.use_temporal_encoder:
             last = blocks[:, :, -1:]

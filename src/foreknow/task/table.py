@@ -165,9 +165,10 @@ def check_splits(task: EntityTask, splits: Mapping[str, TaskTable]) -> list[Find
     """
     findings: list[Finding] = []
     pairs = {}
+    times = np.unique(np.concatenate([t.seed_time for t in splits.values()])) if splits else np.empty(0, np.int64)
     for name, t in splits.items():
-        pair = np.stack([t.entity_row.astype(np.int64), t.seed_time], axis=1)
-        unique = np.unique(pair, axis=0)
+        pair = t.entity_row.astype(np.int64) * len(times) + np.searchsorted(times, t.seed_time)  # one number per pair
+        unique = np.unique(pair)
         if len(unique) < len(pair):
             extra = len(pair) - len(unique)
             findings.append(
@@ -184,7 +185,7 @@ def check_splits(task: EntityTask, splits: Mapping[str, TaskTable]) -> list[Find
     for i, a in enumerate(names):
         for b in names[i + 1 :]:
             both = np.concatenate([pairs[a], pairs[b]])
-            shared = len(both) - len(np.unique(both, axis=0))
+            shared = len(both) - len(np.unique(both))
             if shared:
                 findings.append(
                     Finding(

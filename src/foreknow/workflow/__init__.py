@@ -1,0 +1,28 @@
+"""The whole story: prepare a task, train, evaluate, predict.
+
+Notebook, command line and engine call these functions; none of them prints. Long work tells a `Reporter` what it
+does.
+"""
+
+from foreknow.workflow.prediction import Prediction, evaluate, load_bundle, predict
+from foreknow.workflow.prepared import Prepared, describe_splits, prepare
+from foreknow.workflow.reporter import Reporter, Silent
+from foreknow.workflow.resume import find_resumable
+from foreknow.workflow.run import Run
+from foreknow.workflow.training import MAX_WINDOWS, train
+
+__all__ = [
+    "MAX_WINDOWS",
+    "Prediction",
+    "Prepared",
+    "Reporter",
+    "Run",
+    "Silent",
+    "describe_splits",
+    "evaluate",
+    "find_resumable",
+    "load_bundle",
+    "predict",
+    "prepare",
+    "train",
+]

@@ -1,0 +1,232 @@
+"""A task made ready: tables staged, splits read and checked, the graph built."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from foreknow.database import BoundTask
+from foreknow.errors import (
+    Finding,
+    TaskError,
+    raise_findings,
+)
+from foreknow.graph.build import build_graph
+from foreknow.graph.store import GraphStore
+from foreknow.sample.loader import Seeds
+from foreknow.source.snapshot import Snapshot
+from foreknow.task.label import LabelEncoding, encode_labels, fit_labels
+from foreknow.task.table import NO_TIME, TaskTable, check_splits, read_task_table
+from foreknow.task.task import EntityTask
+from foreknow.train.config import TrainConfig
+from foreknow.train.loop import SplitData
+from foreknow.types import TaskType
+from foreknow.workflow.reporter import Reporter, Silent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A task ready to train: graph, splits with targets, and what was found on the way."""
+
+    snapshot: Snapshot
+    store: GraphStore
+    tables: Mapping[str, TaskTable]
+    labels: LabelEncoding
+    splits: Mapping[str, SplitData]
+    fitted_until: int
+    findings: tuple[Finding, ...]
+
+
+def prepare(bound: BoundTask, *, config: TrainConfig | None = None, reporter: Reporter | None = None) -> Prepared:
+    """Everything before training: stage, read splits, check them, build the graph, learn the labels.
+
+    Raises:
+        TaskError: The task's tables can't be used; all findings at once.
+        SchemaError: The schema doesn't fit the tables.
+    """
+    reporter, task, config = reporter or Silent(), bound.task, config or TrainConfig()
+    findings: list[Finding] = bound.database.check()
+    missing = [s for s in ("train", "validation") if s not in task.tables]
+    if missing:
+        raise TaskError(
+            f"task '{task.name}' has no {' and no '.join(missing)} table",
+            hint="give tables: {train: ..., validation: ..., test: ...}; test may be left out",
+        )
+    reporter.stage("reading tables")
+    snapshot = bound.snapshot()
+    reporter.stage("reading the task")
+    tables = {}
+    for split, query in task.tables.items():
+        is_test = split == "test"
+        tables[split] = read_task_table(snapshot, task, split, query, need_label=not is_test, keep_unlabelled=is_test)
+        findings += tables[split].findings
+    findings += check_splits(task, tables)
+    raise_findings(findings, TaskError, "the splits can't be used")
+    reporter.stage("building the graph")
+    store = build_graph(
+        snapshot,
+        bound.database.schema,
+        bound.database.workspace,
+        key_features=config.shallow_embeddings,
+        progress=reporter.stage,
+    )
+    findings += store.findings
+    train_table = tables["train"]
+    assert train_table.labels is not None
+    assert train_table.label_dtype is not None
+    try:
+        labels = fit_labels(
+            task.type,
+            train_table.labels,
+            train_table.label_dtype,
+            clamp_min=config.clamp_min,
+            clamp_max=config.clamp_max,
+        )
+    except TaskError as e:
+        raise TaskError(f"task '{task.name}', column '{task.label}': {e}") from e
+    splits = {}
+    for name, table in tables.items():
+        splits[name], found = _split_data(task, store, table, labels)
+        findings += found
+    until = int(train_table.seed_time.max())
+    if task.context_until is not None:
+        until = min(until, task.context_until)
+    findings += _check_seeds(task, store, splits)
+    raise_findings(findings, TaskError, "the task can't be used")
+    for f in findings:
+        if f.severity != "info":
+            reporter.finding(f)
+    return Prepared(
+        snapshot=snapshot,
+        store=store,
+        tables=tables,
+        labels=labels,
+        splits=splits,
+        fitted_until=until,
+        findings=tuple(findings),
+    )
+
+
+def describe_splits(prepared: Prepared) -> list[dict[str, Any]]:
+    """A row per split: how many rows and seed times, from when to when, and how the labels are spread."""
+    rows = []
+    for name, split in prepared.splits.items():
+        time, labels = split.seeds.time, prepared.labels
+        has_time = int(time.max()) < NO_TIME
+        row: dict[str, Any] = {
+            "split": name,
+            "rows": len(split),
+            "seed times": len(np.unique(time)) if has_time else 0,
+            "first": _day(int(time.min())) if has_time else None,
+            "last": _day(int(time.max())) if has_time else None,
+        }
+        target = split.target
+        if labels.type is TaskType.REGRESSION:
+            known = target[np.isfinite(target)]
+            quantiles = np.quantile(known, [0.05, 0.5, 0.95]) if len(known) else [np.nan] * 3
+            row |= {"labelled": len(known), "5%": quantiles[0], "median": quantiles[1], "95%": quantiles[2]}
+        elif labels.type is TaskType.BINARY:
+            known = target[np.isfinite(target)]
+            row |= {"labelled": len(known), f"share {labels.classes[1]}": float(known.mean()) if len(known) else None}
+        elif labels.type is TaskType.MULTICLASS:
+            counts = np.bincount(target[target >= 0], minlength=len(labels.classes))
+            top = sorted(zip(counts.tolist(), labels.classes, strict=True), reverse=True)[:5]
+            row |= {"labelled": int((target >= -1).sum()), "classes": ", ".join(f"{c} {n:,}" for n, c in top)}
+        else:
+            known = target[np.isfinite(target).all(axis=1)]
+            row |= {"labelled": len(known), "labels per row": float(known.sum(axis=1).mean()) if len(known) else None}
+        rows.append(row)
+    return rows
+
+
+def _split_data(
+    task: EntityTask, store: GraphStore, table: TaskTable, labels: LabelEncoding
+) -> tuple[SplitData, list[Finding]]:
+    """Rows and targets of a split; rows whose class was never seen in training are counted."""
+    row = store[task.entity_table].to_row(table.entity_row).astype(np.int32)
+    findings: list[Finding] = []
+    if table.labels is None:
+        shape = (len(table), len(labels.classes)) if labels.type is TaskType.MULTILABEL else (len(table),)
+        return SplitData(seeds=Seeds(row=row, time=table.seed_time), target=np.full(shape, np.nan)), findings
+    target = encode_labels(labels, table.labels)
+    if labels.type is TaskType.MULTICLASS:
+        unseen = int((target == -1).sum())
+        consequence = "they count as errors"
+    elif labels.type is TaskType.BINARY:
+        unseen = int((np.isnan(target) & table.labels.is_valid().to_numpy(zero_copy_only=False)).sum())
+        consequence = "they are not scored"
+    else:
+        unseen, consequence = 0, ""
+    if unseen:
+        findings.append(
+            Finding(
+                name="unseen-class",
+                severity="warning",
+                count=unseen,
+                message=f"task '{task.name}', {table.split}: {unseen:,} of {len(table):,} rows have a class that "
+                f"does not occur in training; {consequence}",
+            )
+        )
+    if table.split in ("train", "validation") and labels.type in (TaskType.BINARY, TaskType.REGRESSION):
+        keep = np.flatnonzero(np.isfinite(target))
+        row, seed_time, target = row[keep], table.seed_time[keep], target[keep]
+    else:
+        seed_time = table.seed_time
+    return SplitData(seeds=Seeds(row=row, time=seed_time), target=target), findings
+
+
+def _check_seeds(task: EntityTask, store: GraphStore, splits: Mapping[str, SplitData]) -> list[Finding]:
+    """Seeds before any data, and entities whose own row is later than the seed time."""
+    findings = []
+    entity, span = store[task.entity_table], store.time_range
+    for name, split in splits.items():
+        time = split.seeds.time
+        if span is not None and task.time is not None:
+            early = int((time < span[0]).sum())
+            if early:
+                findings.append(
+                    Finding(
+                        name="seeds-before-data",
+                        severity="error" if early == len(time) else "warning",
+                        count=early,
+                        message=f"task '{task.name}', {name}: {early:,} of {len(time):,} seed times lie before the "
+                        f"first row of any table ({_day(span[0])})",
+                        hint="start later, or check the unit of the time column",
+                    )
+                )
+        if entity.time is None:
+            continue
+        later = split.seeds.row >= entity.cut(time, inclusive=task.inclusive)
+        count = int(later.sum())
+        if count and not task.known:
+            everything = count == len(later)
+            findings.append(
+                Finding(
+                    name="entity-after-seed",
+                    severity="error" if everything else "warning",
+                    table=task.entity_table,
+                    count=count,
+                    message=f"task '{task.name}', {name}: {count:,} of {len(later):,} rows are predicted at a time "
+                    "before the entity's own time; nothing of such a row is known then, so all of it is hidden",
+                    hint="list columns that are known ahead under known: [...], or predict at a later time",
+                )
+            )
+    if span is not None and task.time is None:
+        findings.append(
+            Finding(
+                name="no-seed-time",
+                severity="warning",
+                message=f"task '{task.name}' has no time column although tables have one: every row of every table "
+                "is visible to every prediction",
+                hint="give the task tables a time column and name it under time:",
+            )
+        )
+    return findings
+
+
+def _day(seconds: int) -> str:
+    return str(dt.datetime.fromtimestamp(seconds, dt.UTC).date())
