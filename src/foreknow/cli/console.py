@@ -230,8 +230,11 @@ class TerminalReporter:
             console=err,
             transient=True,
             disable=quiet or not err.is_terminal,
+            speed_estimate_period=120,  # longer than an evaluation, in which the bar of the training stands still
         )
         self._bar: Any = None
+        self._training_bar: Any = None
+        self._planned_epochs = 1
         self.num_epochs = 0
 
     def __enter__(self) -> TerminalReporter:
@@ -242,8 +245,11 @@ class TerminalReporter:
         self._progress.stop()
 
     def stage(self, text: str) -> None:
-        """A new stage: the bar of the last one goes."""
+        """A new stage: the bars of the last one go."""
         self._clear()
+        if self._training_bar is not None:
+            self._progress.remove_task(self._training_bar)
+            self._training_bar = None
         if self._quiet:
             return
         if err.is_terminal:
@@ -256,22 +262,30 @@ class TerminalReporter:
         if not self._quiet:
             show_findings([finding])
 
-    def run_started(self, run_name: str, url: str | None, num_parameters: int) -> None:
+    def run_started(self, run_name: str, url: str | None, num_parameters: int, num_epochs: int) -> None:
         """Where to watch."""
         self._clear()
+        self._planned_epochs = num_epochs
         if not self._quiet:
             err.print(f"[bold green]run {run_name}[/] ({num_parameters:,} parameters)")
             if url:
                 err.print(f"watch it: {url}", soft_wrap=True)
 
     def on_step(self, epoch: int, step: int, num_steps: int, loss: float) -> None:
-        """Move the bar."""
+        """Move the bar; its time left is that of the whole training."""
         if self._quiet or not err.is_terminal:
             return
-        if self._bar is None or self._progress.tasks[-1].description != f"epoch {epoch}":
+        done = (epoch - 1) * num_steps + step
+        if self._training_bar is None:
             self._clear()
-            self._bar = self._progress.add_task(f"epoch {epoch}", total=num_steps, note="")
-        self._progress.update(self._bar, completed=step, note=f"loss {loss:.4f}")
+            total = self._planned_epochs * num_steps
+            self._training_bar = self._progress.add_task("", total=total, completed=done - 1, note="")
+        self._progress.update(
+            self._training_bar,
+            completed=done,
+            description=f"epoch {epoch}/{self._planned_epochs}",
+            note=f"loss {loss:.4f}",
+        )
 
     def on_evaluate(self, done: int, total: int) -> None:
         """Move the bar."""

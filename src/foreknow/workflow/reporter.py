@@ -24,8 +24,8 @@ class Reporter(Protocol):
         """A person should know this."""
         ...
 
-    def run_started(self, run_name: str, url: str | None, num_parameters: int) -> None:
-        """The MLflow run exists; its page can be opened."""
+    def run_started(self, run_name: str, url: str | None, num_parameters: int, num_epochs: int) -> None:
+        """The MLflow run exists; its page can be opened. At most so many epochs follow."""
         ...
 
     def on_step(self, epoch: int, step: int, num_steps: int, loss: float) -> None:
@@ -52,7 +52,7 @@ class Silent:
         """Log."""
         logger.warning(str(finding))
 
-    def run_started(self, run_name: str, url: str | None, num_parameters: int) -> None:
+    def run_started(self, run_name: str, url: str | None, num_parameters: int, num_epochs: int) -> None:
         """Log."""
         logger.info("run %s, %s", run_name, url)
 

@@ -218,7 +218,7 @@ class _Training:
         folder.mkdir(parents=True, exist_ok=True)
         tracker.keep_unsent_in(folder / "unsent.json")
         (folder / "run.json").write_text(json.dumps(self._record(), indent=1))
-        reporter.run_started(tracker.run_name, tracker.url, num_parameters(self.network))
+        reporter.run_started(tracker.run_name, tracker.url, num_parameters(self.network), self.config.epochs)
         if not resume:
             self._log_inputs(tracker, folder)
         clock.lap("start run")
