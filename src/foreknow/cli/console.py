@@ -218,13 +218,12 @@ class TerminalReporter:
     """Shows stages, a progress bar with time left, and a line per epoch. Plain lines if stderr is no terminal."""
 
     def __init__(self, *, quiet: bool = False, metric: str = "metric") -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._quiet, self._metric = quiet, metric
         self._progress = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=28),
-            MofNCompleteColumn(),
             TextColumn("{task.fields[note]}"),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             console=err,
@@ -284,7 +283,7 @@ class TerminalReporter:
             self._training_bar,
             completed=done,
             description=f"epoch {epoch}/{self._planned_epochs}",
-            note=f"loss {loss:.4f}",
+            note=f"step {step:,} of {num_steps:,}, loss {loss:.4f}",
         )
 
     def on_evaluate(self, done: int, total: int) -> None:
@@ -294,7 +293,7 @@ class TerminalReporter:
         if self._bar is None or self._progress.tasks[-1].description != "scoring":
             self._clear()
             self._bar = self._progress.add_task("scoring", total=total, note="")
-        self._progress.update(self._bar, completed=done)
+        self._progress.update(self._bar, completed=done, note=f"{done:,} of {total:,} rows")
 
     def on_epoch(self, record: EpochRecord) -> None:
         """A line per epoch."""
