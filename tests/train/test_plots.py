@@ -11,7 +11,7 @@ import pytest
 from sklearn import metrics as sk
 
 from foreknow.errors import TaskError
-from foreknow.train import plots
+from foreknow.train import look, plots
 from foreknow.types import TaskType
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -456,17 +456,17 @@ def test_degenerate_input_skips_what_makes_no_sense(task_type, target, output, e
     ],
 )
 def test_shares_are_written_so_that_only_none_is_0_and_only_all_is_100(share, expected):
-    assert plots._percent(share) == expected
+    assert look.format_percent(share) == expected
 
 
 def test_cell_shares_have_no_digits():
-    assert [plots._percent(s, digits=0) for s in (0.001, 0.25, 0.999)] == ["<1%", "25%", ">99%"]
+    assert [look.format_percent(s, digits=0) for s in (0.001, 0.25, 0.999)] == ["<1%", "25%", ">99%"]
 
 
 def test_class_names_are_made_fit_to_print():
     long = "Cancelled by the airline less than {} hours before the scheduled departure"
     names = ["on\ntime", "名前", "", long.format(24), long.format(48), "x" * 60, "cost $5 & $6"]
-    assert plots._names(names, 7) == [
+    assert look.class_names(names, 7) == [
         "on time",
         "class 1",
         "(empty)",
