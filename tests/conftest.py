@@ -4,10 +4,17 @@ import itertools
 
 import duckdb
 import pytest
+from hypothesis import HealthCheck, settings
 
 from foreknow.graph.build import build_graph
 from foreknow.source.snapshot import open_source, stage
 from foreknow.testing.toy import PROJECT, toy_schema, write_toy
+
+# A busy machine fails no test: nothing here is judged by the clock. The same examples in every run.
+settings.register_profile(
+    "foreknow", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None
+)
+settings.load_profile("foreknow")
 
 
 def write_project(folder):

@@ -450,7 +450,7 @@ def every_odd_name():
     return Schema({n: Table(name=n, columns=columns) for n in ODD[:5]})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(schemas(), NAMES, st.lists(NAMES, max_size=2).map(tuple))
 @example(every_odd_name(), "a\nsource: y", ("left out: a\nsource: evil",))
 def test_what_is_written_loads_back_to_the_same_schema(tmp_path_factory, schema, name, notes):

@@ -104,7 +104,7 @@ def test_rows_without_time_come_last_and_are_never_seen(build):
     assert (finding.severity, finding.count) == ("warning", 3)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.lists(st.one_of(st.none(), st.integers(0, 5)), max_size=12))
 def test_key_to_row_to_key(tmp_path_factory, times):
     """Row ids sort by time, and every row can be found again by its key whatever the order of the source."""

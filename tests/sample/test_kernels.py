@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
@@ -21,7 +21,6 @@ from foreknow.sample.kernels import (
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-patient = settings(deadline=None)  # the first example may wait for the compiler
 int32s = st.lists(st.integers(-1, 5), max_size=40)
 
 
@@ -67,7 +66,6 @@ def test_mix_is_the_same_on_python_integers_arrays_and_in_kernels():
 # --- which children are visible -----------------------------------------------------------------------------------
 
 
-@patient
 @given(
     lists=st.lists(st.lists(st.integers(0, 20), unique=True, max_size=9).map(sorted), min_size=1, max_size=5),
     cuts=st.lists(st.integers(0, 21), min_size=1, max_size=3),
@@ -92,7 +90,6 @@ def test_child_ranges_are_the_children_below_the_cut(lists, cuts, fan_out, data)
 # --- which of them are drawn --------------------------------------------------------------------------------------
 
 
-@patient
 @given(
     degree=st.integers(0, 60),
     fan_out=st.sampled_from([-1, 1, 2, 3, 7]),
@@ -153,7 +150,6 @@ def test_one_key_always_draws_the_same():
 # --- parents ------------------------------------------------------------------------------------------------------
 
 
-@patient
 @given(parent=st.lists(st.integers(-1, 6), min_size=1, max_size=8), cut=st.integers(0, 7))
 def test_a_parent_is_looked_up_if_it_is_below_the_cut(parent, cut):
     ids = np.arange(len(parent), dtype=np.int32)[::-1].copy()
@@ -163,7 +159,6 @@ def test_a_parent_is_looked_up_if_it_is_below_the_cut(parent, cut):
     assert out.tolist() == [p if 0 <= p < cut else -1 for p in parent[::-1]]
 
 
-@patient
 @given(ids=int32s, data=st.data())
 def test_unique_pairs_keep_each_pair_once_in_order(ids, data):
     slot = data.draw(st.lists(st.integers(0, 2), min_size=len(ids), max_size=len(ids)))
@@ -186,7 +181,6 @@ def test_unique_pairs_hold_many_distinct_rows():
 # --- windows ------------------------------------------------------------------------------------------------------
 
 
-@patient
 @given(children=st.lists(st.integers(0, 30), unique=True, max_size=12).map(sorted), data=st.data())
 def test_window_counts_are_the_children_from_the_start_on(children, data):
     begin = data.draw(st.integers(0, len(children)))

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
@@ -22,7 +22,6 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 JANUARY_31, MARCH_1 = SEED_TIMES
 MARCH_31 = MARCH_1 + 30 * DAY_S
-patient = settings(deadline=None)  # the first example may wait for the compiler
 
 
 # --- the toy shop, by hand ---------------------------------------------------------------------------------------
@@ -208,7 +207,6 @@ def sample_of(sampler, rows, times, **options):
     return sampler.sample(np.array(rows, np.int32), np.array(times, np.int64), **options)
 
 
-@patient
 @given(samplings(fan_outs=st.lists(st.just(-1), min_size=1, max_size=3)))
 def test_unlimited_fan_outs_draw_all_that_is_visible_and_nothing_else(case):
     sampler, past, rows, times = case
@@ -225,7 +223,6 @@ def test_unlimited_fan_outs_draw_all_that_is_visible_and_nothing_else(case):
     ]
 
 
-@patient
 @given(samplings())
 def test_a_draw_is_a_part_of_what_is_visible(case):
     sampler, past, rows, times = case
@@ -258,7 +255,6 @@ def test_a_draw_is_a_part_of_what_is_visible(case):
                 assert chosen == visible[len(visible) - num :]
 
 
-@patient
 @given(samplings())
 def test_windows_are_counted_as_the_reference_counts(case):
     sampler, past, rows, times = case
@@ -295,7 +291,6 @@ def trees(sampler, rows, times, **options):
     return [tree(sampler.plan, sample, 0, i) for i in range(len(rows))]
 
 
-@patient
 @given(case=samplings(), epoch=st.integers(0, 3))
 def test_a_seed_sees_the_same_whoever_else_is_in_the_batch(case, epoch):
     sampler, _, rows, times = case
@@ -329,7 +324,6 @@ def two_futures(draw):
     return store, bare_store(store.schema, times, parents), now
 
 
-@patient
 @given(futures=two_futures(), fan_outs=plans(), strategy=st.sampled_from(["uniform", "last"]), data=st.data())
 def test_future_rows_after_the_seed_time_change_nothing(futures, fan_outs, strategy, data):
     one, other, now = futures

@@ -201,7 +201,7 @@ CELLS = st.one_of(
 )
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.lists(st.lists(CELLS, min_size=1, max_size=6), min_size=1, max_size=8))
 def test_distinct_codes_stay_distinct(tmp_path_factory, columns):
     """Whatever types are chosen, two integers or texts of a column never become one."""

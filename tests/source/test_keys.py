@@ -107,7 +107,7 @@ def test_key_columns_may_have_any_name(match, name):
     assert found.row.tolist() == [2, 0]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from("ab")), unique=True, min_size=1), st.data())
 def test_key_to_row_to_key_is_the_same_key(tmp_path_factory, keys, data):
     asked = data.draw(st.lists(st.sampled_from(keys), min_size=1, max_size=10))

@@ -46,7 +46,7 @@ def fingerprints(folder, *tables):
     return [snapshot[f"t{i}"].fingerprint for i in range(len(tables))]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.data())
 def test_the_fingerprint_knows_every_value_but_no_order(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("fingerprint")

@@ -9,7 +9,7 @@ TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 CONNECTION = duckdb.connect()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(TEXTS.filter(bool))
 @example('x"; DROP TABLE y')
 @example("a.b")
@@ -18,7 +18,7 @@ def test_any_text_can_be_a_name(name):
     assert column == name
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(TEXTS)
 @example("it's; DROP TABLE y --")
 def test_any_text_can_be_a_value(text):

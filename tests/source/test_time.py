@@ -63,7 +63,7 @@ def test_text_that_is_no_instant_is_missing():
     assert seconds(["soon", "2020-13-01", "", "20200101"], "VARCHAR") == [None] * 4
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(FIRST * US, LAST * US), min_size=1, max_size=20))
 @example([-1, 0, 1, -US, 1 - US, LAST * US + US - 1])
 def test_microseconds_are_floored(ticks):
@@ -72,7 +72,7 @@ def test_microseconds_are_floored(ticks):
     assert [r[0] for r in found] == [t // US for t in ticks]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(-(1 << 62), 1 << 62), min_size=1, max_size=20))
 def test_nanoseconds_are_floored(ticks):
     rows = ", ".join(f"(make_timestamp_ns({t}))" for t in ticks)
@@ -80,7 +80,7 @@ def test_nanoseconds_are_floored(ticks):
     assert [r[0] for r in found] == [t // 1_000_000_000 for t in ticks]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.datetimes(min_value=dt.datetime(1, 1, 2), max_value=dt.datetime(9999, 12, 30)))
 def test_text_reads_as_python_writes_it(instant):
     expected = int((instant.replace(microsecond=0) - dt.datetime(1970, 1, 1)) / dt.timedelta(seconds=1))
