@@ -14,6 +14,7 @@ import yaml
 
 from foreknow.cli import app
 from foreknow.project import load_project
+from foreknow.task.audit import FINDINGS
 from foreknow.task.metric import metrics_for
 from foreknow.train.config import TrainConfig
 from foreknow.types import Stype, TaskType
@@ -55,6 +56,11 @@ def test_every_parameter_is_told_with_its_default():
 def test_every_column_type_is_told():
     told = {t for row in rows(PROJECT_FILE, "## Columns") for t in re.findall(r"`(\w+)`", row[0])}
     assert told == {s.value for s in Stype}
+
+
+def test_every_finding_of_the_audit_is_told():
+    text = (ROOT / "docs" / "audit.md").read_text().partition("## Findings")[2]
+    assert sorted(re.findall(r"^\| `([a-z-]+)` \|", text, flags=re.M)) == sorted(FINDINGS)
 
 
 def test_every_metric_is_told():

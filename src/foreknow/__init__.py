@@ -22,13 +22,15 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
-    from foreknow.api import open, predict, train
+    from foreknow.api import audit, open, predict, train
     from foreknow.database import BoundTask, Database, Inspection
     from foreknow.errors import Finding, ForeknowError
+    from foreknow.task.audit import Audit
     from foreknow.train.config import TrainConfig
     from foreknow.workflow import Prediction, Run
 
 __all__ = [
+    "Audit",
     "BoundTask",
     "Database",
     "Finding",
@@ -37,12 +39,14 @@ __all__ = [
     "Prediction",
     "Run",
     "TrainConfig",
+    "audit",
     "open",
     "predict",
     "train",
 ]
 
 _WHERE = {
+    "Audit": "foreknow.task.audit",
     "BoundTask": "foreknow.database",
     "Database": "foreknow.database",
     "Finding": "foreknow.errors",
@@ -51,6 +55,7 @@ _WHERE = {
     "Prediction": "foreknow.workflow",
     "Run": "foreknow.workflow",
     "TrainConfig": "foreknow.train.config",
+    "audit": "foreknow.api",
     "open": "foreknow.api",
     "predict": "foreknow.api",
     "train": "foreknow.api",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,10 @@ from foreknow.database import BoundTask, Database, open_database
 from foreknow.project import make_config
 
 if TYPE_CHECKING:
+    from foreknow.task.audit import Audit
     from foreknow.workflow import Prediction, Reporter, Run
 
-__all__ = ["open", "predict", "train"]
+__all__ = ["audit", "open", "predict", "train"]
 
 
 def open(
@@ -29,6 +30,19 @@ def open(
     return open_database(where, home=home or os.environ.get("FOREKNOW_HOME"), progress=progress)
 
 
+def audit(task: BoundTask, *, allow: Sequence[str] = (), reporter: Reporter | None = None) -> Audit:
+    """Look for leaks in a task, as is done before every training.
+
+    Args:
+        task: From ``Database.task``.
+        allow: Findings to let pass: ``NAME``, ``NAME:table`` or ``NAME:table.column``.
+        reporter: Told what happens.
+    """
+    from foreknow import workflow
+
+    return workflow.audit(task, allow=allow, reporter=reporter)
+
+
 def train(
     task: BoundTask,
     *,
@@ -37,6 +51,7 @@ def train(
     resume: str | None = None,
     baselines: bool = True,
     tracking_uri: str | None = None,
+    allow: Sequence[str] = (),
     reporter: Reporter | None = None,
     **parameters: Any,
 ) -> Run:
@@ -49,6 +64,7 @@ def train(
         resume: A run id or ``latest``: go on with an interrupted run.
         baselines: Whether to train baselines beside the model.
         tracking_uri: MLflow server; ``MLFLOW_TRACKING_URI``, or one started for the workspace, if not given.
+        allow: Findings of the leakage audit to let pass: ``NAME``, ``NAME:table`` or ``NAME:table.column``.
         reporter: Told what happens.
         **parameters: Training parameters, on top of those of the project file; see ``TrainConfig``. A resumed run keeps
             its own.
@@ -65,6 +81,7 @@ def train(
         alias=alias,
         resume=resume,
         baselines=baselines,
+        allow=allow,
         reporter=reporter,
     )
 

@@ -21,8 +21,8 @@ their `Finding`s and raise once, so that a person mending a schema sees the whol
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 __all__ = [
@@ -51,7 +51,8 @@ Severity = Literal["error", "warning", "info"]
 class Finding:
     """One thing a check has to say.
 
-    ``name`` is a stable slug (``dangling-links``), ``count`` how many rows or values it concerns.
+    ``name`` is a stable slug (``dangling-links``), ``count`` how many rows or values it concerns, ``evidence`` the
+    figures it rests on.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Finding:
     column: str | None = None
     count: int | None = None
     hint: str | None = None
+    evidence: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
         where = ""
@@ -73,8 +75,11 @@ class Finding:
         return f"{text}\n  Hint: {self.hint}" if self.hint else text
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
+        """Plain values for JSON; ``evidence`` only if there is some."""
+        value = asdict(self)
+        if not self.evidence:
+            del value["evidence"]
+        return value
 
 
 class ForeknowError(Exception):

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapt
 
 from foreknow.errors import ConfigError, Finding, near_match, raise_findings
 from foreknow.schema.table import Column, ForeignKey, Schema, Table
+from foreknow.task.audit.names import check_allowed
 from foreknow.task.metric import default_metric
 from foreknow.task.task import EntityTask
 from foreknow.train.config import TrainConfig, check_config
@@ -98,6 +99,7 @@ class TaskFile(_Strict):
     inclusive: bool = True
     context_until: dt.datetime | None = None
     known: list[str] = []
+    allow: list[str] = []
 
 
 class ProjectFile(_Strict):
@@ -256,6 +258,7 @@ def task_from_file(name: str, file: TaskFile) -> EntityTask:
         inclusive=file.inclusive,
         context_until=None if until is None else int(until.timestamp()),
         known=tuple(file.known),
+        allow=check_allowed(file.allow),
     )
 
 

@@ -32,7 +32,7 @@ def examples(text):
 
 def test_every_command_is_here():
     assert {" ".join(words) for words, _ in COMMANDS} == {
-        *("demo", "inspect", "task", "train", "evaluate", "predict", "mlflow", "doctor"),
+        *("demo", "inspect", "task", "audit", "train", "evaluate", "predict", "mlflow", "doctor"),
         *("models list", "models register", "hm generate", "hm import"),
     }
 

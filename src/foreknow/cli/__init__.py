@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from foreknow.cli import demo, doctor, hm, inspect, mlflow, models, predict, train
+from foreknow.cli import audit, demo, doctor, hm, inspect, mlflow, models, predict, train
 from foreknow.cli.console import fail, fail_otherwise, show_logs
 
 HELP = """\
@@ -25,6 +25,8 @@ Predict the future of the rows of a relational database, from its tables.
       the whole way on made-up shop data, in about a minute
   [cyan]foreknow inspect shop.duckdb --write[/cyan]
       what the tables mean, written to foreknow.yaml for you to edit
+  [cyan]foreknow audit Churn[/cyan]
+      does anything tell the answer before its time?
   [cyan]foreknow train Churn[/cyan]
       train a task of foreknow.yaml, live in MLflow
   [cyan]foreknow predict --run RUN_ID --into PREDICTIONS_CHURN[/cyan]
@@ -44,6 +46,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("inspect")(inspect.inspect)
 app.command("task")(train.task)
+app.command("audit")(audit.audit)
 app.command("train")(train.train)
 app.command("evaluate")(predict.evaluate)
 app.command("predict")(predict.predict)

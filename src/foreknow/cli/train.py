@@ -13,6 +13,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from foreknow.cli.audit import AllowOption
 from foreknow.cli.console import (
     JsonOption,
     ProjectOption,
@@ -90,6 +91,7 @@ def train(
         bool,
         typer.Option(" /--no-baselines", help="Train no baselines to compare with.", metavar="", show_default=False),
     ] = True,
+    allow: AllowOption = None,
     parameters: Annotated[
         bool,
         typer.Option(
@@ -143,6 +145,7 @@ def train(
                 alias=alias,
                 resume=resume,
                 baselines=baselines,
+                allow=allow or (),
                 reporter=reporter,
             )
         except KeyboardInterrupt:

@@ -37,6 +37,7 @@ class EntityTask:
         context_until: Freezes the context: no row after this time (Unix seconds) is seen, whatever the seed time.
         known: Columns of an entity's own row that are known although the row's time is after the seed time, such
             as the schedule of a flight that has not left. Everything else of such a row is hidden.
+        allow: Findings of the leakage audit to let pass: ``NAME``, ``NAME:table`` or ``NAME:table.column``.
     """
 
     name: str
@@ -51,6 +52,7 @@ class EntityTask:
     inclusive: bool = True
     context_until: int | None = None
     known: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; the inverse of `from_dict`."""
@@ -67,12 +69,13 @@ class EntityTask:
             "inclusive": self.inclusive,
             "context_until": self.context_until,
             "known": list(self.known),
+            "allow": list(self.allow),
         }
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> EntityTask:
         """Rebuild from `to_dict`."""
-        tuples = {k: tuple(value[k]) for k in ("entity_columns", "entity_key", "known")}
+        tuples = {k: tuple(value.get(k, ())) for k in ("entity_columns", "entity_key", "known", "allow")}
         return cls(**{**value, **tuples, "type": TaskType(value["type"])})
 
 

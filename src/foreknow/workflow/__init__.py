@@ -5,7 +5,7 @@ does.
 """
 
 from foreknow.workflow.prediction import Prediction, evaluate, load_bundle, predict
-from foreknow.workflow.prepared import Prepared, describe_splits, prepare
+from foreknow.workflow.prepared import Prepared, audit, describe_splits, prepare
 from foreknow.workflow.reporter import Reporter, Silent
 from foreknow.workflow.resume import find_resumable
 from foreknow.workflow.run import Run
@@ -18,6 +18,7 @@ __all__ = [
     "Reporter",
     "Run",
     "Silent",
+    "audit",
     "describe_splits",
     "evaluate",
     "find_resumable",

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from foreknow.database import BoundTask
-from foreknow.errors import (
-    Finding,
-    TaskError,
-    raise_findings,
-)
+from foreknow.errors import Finding, TaskError
 from foreknow.graph.build import build_graph
 from foreknow.graph.store import GraphStore
 from foreknow.sample.loader import Seeds
 from foreknow.source.snapshot import Snapshot
+from foreknow.task.audit import Audit, audit_task, check_allowed
 from foreknow.task.label import LabelEncoding, encode_labels, fit_labels
-from foreknow.task.table import NO_TIME, TaskTable, check_splits, read_task_table
+from foreknow.task.table import NO_TIME, TaskTable, read_task_table
 from foreknow.task.task import EntityTask
 from foreknow.train.config import TrainConfig
 from foreknow.train.loop import SplitData
@@ -38,17 +36,101 @@ class Prepared:
     labels: LabelEncoding
     splits: Mapping[str, SplitData]
     fitted_until: int
+    audit: Audit
     findings: tuple[Finding, ...]
 
 
-def prepare(bound: BoundTask, *, config: TrainConfig | None = None, reporter: Reporter | None = None) -> Prepared:
-    """Everything before training: stage, read splits, check them, build the graph, learn the labels.
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    """The splits of a task as they were read, before any graph is built."""
+
+    snapshot: Snapshot
+    tables: Mapping[str, TaskTable]
+    labels: LabelEncoding
+    findings: list[Finding]
+
+
+def prepare(
+    bound: BoundTask,
+    *,
+    config: TrainConfig | None = None,
+    allow: Sequence[str] = (),
+    reporter: Reporter | None = None,
+) -> Prepared:
+    """Everything before training: stage, read splits, audit them, build the graph, encode the labels.
+
+    Args:
+        bound: The task.
+        config: How it will be trained; defaults if not given.
+        allow: Findings of the audit to let pass; see `audit_task`.
+        reporter: Told what happens.
 
     Raises:
-        TaskError: The task's tables can't be used; all findings at once.
+        TaskError: The task's tables can't be used, or leak; all findings at once.
         SchemaError: The schema doesn't fit the tables.
     """
     reporter, task, config = reporter or Silent(), bound.task, config or TrainConfig()
+    check_allowed(allow)
+    read = _read(bound, config, reporter)
+    report = _audit(bound, read, allow, reporter)
+    report.raise_errors()
+    reporter.stage("building the graph")
+    store = build_graph(
+        read.snapshot,
+        bound.database.schema,
+        bound.database.workspace,
+        key_features=config.shallow_embeddings,
+        progress=reporter.stage,
+    )
+    findings = [*read.findings, *report.findings, *store.findings]
+    splits = {}
+    for name, table in read.tables.items():
+        splits[name], found = _split_data(task, store, table, read.labels)
+        findings += found
+    until = int(read.tables["train"].seed_time.max())
+    if task.context_until is not None:
+        until = min(until, task.context_until)
+    for f in findings:
+        if f.severity != "info":
+            reporter.finding(f)
+    return Prepared(
+        snapshot=read.snapshot,
+        store=store,
+        tables=read.tables,
+        labels=read.labels,
+        splits=splits,
+        fitted_until=until,
+        audit=report,
+        findings=tuple(findings),
+    )
+
+
+def audit(bound: BoundTask, *, allow: Sequence[str] = (), reporter: Reporter | None = None) -> Audit:
+    """Look for leaks, as is done before every training; errors are among the findings and not raised.
+
+    Args:
+        bound: The task.
+        allow: Findings to let pass: ``NAME``, ``NAME:table`` or ``NAME:table.column``.
+        reporter: Told what happens.
+
+    Raises:
+        TaskError: The task's tables can't be read.
+        ConfigError: `allow` names what is no finding.
+    """
+    reporter = reporter or Silent()
+    check_allowed(allow)
+    return _audit(bound, _read(bound, TrainConfig(), reporter), allow, reporter)
+
+
+def _audit(bound: BoundTask, read: _Read, allow: Sequence[str], reporter: Reporter) -> Audit:
+    reporter.stage("looking for leaks")
+    return audit_task(
+        read.snapshot, bound.database.schema, bound.task, read.tables, read.labels, now=int(time.time()), allow=allow
+    )
+
+
+def _read(bound: BoundTask, config: TrainConfig, reporter: Reporter) -> _Read:
+    task = bound.task
     findings: list[Finding] = bound.database.check()
     missing = [s for s in ("train", "validation") if s not in task.tables]
     if missing:
@@ -64,17 +146,6 @@ def prepare(bound: BoundTask, *, config: TrainConfig | None = None, reporter: Re
         is_test = split == "test"
         tables[split] = read_task_table(snapshot, task, split, query, need_label=not is_test, keep_unlabelled=is_test)
         findings += tables[split].findings
-    findings += check_splits(task, tables)
-    raise_findings(findings, TaskError, "the splits can't be used")
-    reporter.stage("building the graph")
-    store = build_graph(
-        snapshot,
-        bound.database.schema,
-        bound.database.workspace,
-        key_features=config.shallow_embeddings,
-        progress=reporter.stage,
-    )
-    findings += store.findings
     train_table = tables["train"]
     assert train_table.labels is not None
     assert train_table.label_dtype is not None
@@ -88,27 +159,7 @@ def prepare(bound: BoundTask, *, config: TrainConfig | None = None, reporter: Re
         )
     except TaskError as e:
         raise TaskError(f"task '{task.name}', column '{task.label}': {e}") from e
-    splits = {}
-    for name, table in tables.items():
-        splits[name], found = _split_data(task, store, table, labels)
-        findings += found
-    until = int(train_table.seed_time.max())
-    if task.context_until is not None:
-        until = min(until, task.context_until)
-    findings += _check_seeds(task, store, splits)
-    raise_findings(findings, TaskError, "the task can't be used")
-    for f in findings:
-        if f.severity != "info":
-            reporter.finding(f)
-    return Prepared(
-        snapshot=snapshot,
-        store=store,
-        tables=tables,
-        labels=labels,
-        splits=splits,
-        fitted_until=until,
-        findings=tuple(findings),
-    )
+    return _Read(snapshot=snapshot, tables=tables, labels=labels, findings=findings)
 
 
 def describe_splits(prepared: Prepared) -> list[dict[str, Any]]:
@@ -177,55 +228,6 @@ def _split_data(
     else:
         seed_time = table.seed_time
     return SplitData(seeds=Seeds(row=row, time=seed_time), target=target), findings
-
-
-def _check_seeds(task: EntityTask, store: GraphStore, splits: Mapping[str, SplitData]) -> list[Finding]:
-    """Seeds before any data, and entities whose own row is later than the seed time."""
-    findings = []
-    entity, span = store[task.entity_table], store.time_range
-    for name, split in splits.items():
-        time = split.seeds.time
-        if span is not None and task.time is not None:
-            early = int((time < span[0]).sum())
-            if early:
-                findings.append(
-                    Finding(
-                        name="seeds-before-data",
-                        severity="error" if early == len(time) else "warning",
-                        count=early,
-                        message=f"task '{task.name}', {name}: {early:,} of {len(time):,} seed times lie before the "
-                        f"first row of any table ({_day(span[0])})",
-                        hint="start later, or check the unit of the time column",
-                    )
-                )
-        if entity.time is None:
-            continue
-        later = split.seeds.row >= entity.cut(time, inclusive=task.inclusive)
-        count = int(later.sum())
-        if count and not task.known:
-            everything = count == len(later)
-            findings.append(
-                Finding(
-                    name="entity-after-seed",
-                    severity="error" if everything else "warning",
-                    table=task.entity_table,
-                    count=count,
-                    message=f"task '{task.name}', {name}: {count:,} of {len(later):,} rows are predicted at a time "
-                    "before the entity's own time; nothing of such a row is known then, so all of it is hidden",
-                    hint="list columns that are known ahead under known: [...], or predict at a later time",
-                )
-            )
-    if span is not None and task.time is None:
-        findings.append(
-            Finding(
-                name="no-seed-time",
-                severity="warning",
-                message=f"task '{task.name}' has no time column although tables have one: every row of every table "
-                "is visible to every prediction",
-                hint="give the task tables a time column and name it under time:",
-            )
-        )
-    return findings
 
 
 def _day(seconds: int) -> str:

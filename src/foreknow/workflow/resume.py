@@ -60,7 +60,7 @@ def check_resumable(bound: BoundTask, run_id: str, config: TrainConfig | None) -
     given = asdict(config) if config is not None else {}
     changed = [f"{k}: {v!r}, now {given[k]!r}" for k, v in asdict(began).items() if given and given[k] != v]
     now = json.loads(json.dumps(bound.task.to_dict()))
-    changed += [f"task.{k}" for k in now if now[k] != record["task"].get(k)]
+    changed += [f"task.{k}" for k in now if k != "allow" and now[k] != record["task"].get(k)]
     if changed:
         raise TrainingError(
             f"run '{run_id}' began with other settings ({'; '.join(changed)})",

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from importlib.metadata import version
@@ -65,6 +65,7 @@ def train(
     alias: str | None = None,
     resume: str | None = None,
     baselines: bool = True,
+    allow: Sequence[str] = (),
     reporter: Reporter | None = None,
 ) -> Run:
     """Train a model for a task, watched in MLflow.
@@ -79,6 +80,7 @@ def train(
         alias: Alias to give the new version, such as ``champion``.
         resume: Run to go on with after it was interrupted: a run id, or ``latest``.
         baselines: Whether to train baselines beside the model.
+        allow: Findings of the leakage audit to let pass, by name; see ``docs/audit.md``.
         reporter: Told what happens.
 
     Returns:
@@ -103,7 +105,7 @@ def train(
     elif server is None:
         server = MLflowServer(workspace).start()
     keep_freed_memory()
-    prepared = prepare(bound, config=config, reporter=reporter)
+    prepared = prepare(bound, config=config, allow=allow, reporter=reporter)
     clock.lap("prepare")
     if run_id is not None:
         check_same(workspace / "runs" / run_id, prepared)
@@ -197,13 +199,15 @@ class _Training:
             "foreknow.task": self.task.name,
             "foreknow.dataset": self.bound.database.dataset,
             "foreknow.seed": str(self.config.seed),
+            "foreknow.audit": self.prepared.audit.summary(),
         }
         commit = _git_commit(self.bound.database.project.base)
         return {**tags, "mlflow.source.git.commit": commit} if commit else tags
 
     def description(self) -> str:
         rows = ", ".join(f"{len(s):,} {k}" for k, s in self.prepared.splits.items())
-        return f"`{self.task.name}`: {self.task.type} on `{self.bound.database.dataset}`, {rows} rows."
+        on = f"{self.task.type} on `{self.bound.database.dataset}`"
+        return f"`{self.task.name}`: {on}, {rows} rows. Audit: {self.prepared.audit.summary()}."
 
     def run(
         self,
@@ -298,7 +302,8 @@ class _Training:
             logger.warning("the schema is not drawn: %s", e)
         findings = [f.to_dict() for f in self.prepared.findings]
         (folder / "findings.json").write_text(json.dumps(findings, indent=1))
-        for name in ("dataset.yaml", "config.yaml", "schema.svg", "findings.json"):
+        (folder / "audit.json").write_text(json.dumps(json_ready(self.prepared.audit.to_dict()), indent=1))
+        for name in ("dataset.yaml", "config.yaml", "schema.svg", "findings.json", "audit.json"):
             if (folder / name).exists():
                 tracker.log_artifact(folder / name)
         train = self.prepared.tables["train"]
