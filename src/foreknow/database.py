@@ -25,11 +25,13 @@ from foreknow.project import (
 )
 from foreknow.schema.check import check_schema
 from foreknow.schema.diagram import TEXT_WIDTH, to_dot, to_svg, to_text
-from foreknow.schema.infer import Proposal, propose
+from foreknow.schema.infer import Inference, propose
 from foreknow.schema.profile import Containment, Declared
+from foreknow.schema.question import Comments, Question
 from foreknow.schema.table import Schema
 from foreknow.source.base import Source
-from foreknow.source.profile import measure_containment, profile_table
+from foreknow.source.measure import TableMeasures, measure_containment
+from foreknow.source.profile import profile_table
 from foreknow.source.snapshot import Snapshot, open_source, stage
 from foreknow.task.task import EntityTask, check_task, is_query
 from foreknow.types import Stype
@@ -41,7 +43,10 @@ HOME = ".foreknow"
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """What is known of a database: a schema, counts, and what a person should look at."""
+    """What is known of a database: a schema, counts, and what a person should look at.
+
+    ``inference`` holds the evidence, if the schema was inferred; None if a project file or a person said it.
+    """
 
     schema: Schema
     row_counts: Mapping[str, int]
@@ -49,6 +54,12 @@ class Inspection:
     notes: tuple[Finding, ...]
     left_out: Mapping[str, str]
     reasons: Mapping[tuple[str, str], str]
+    inference: Inference | None = None
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """What inference can't settle, with the answers to choose from; the schema takes the best."""
+        return self.inference.questions if self.inference is not None else ()
 
     @property
     def dangling(self) -> dict[tuple[str, str], float]:
@@ -94,7 +105,7 @@ class Database:
         )
 
     @cached_property
-    def _resolved(self) -> tuple[Schema, Proposal | None]:
+    def _resolved(self) -> tuple[Schema, Inference | None]:
         tables = self.project.file.tables
         staged = self._staged
         columns = {name: t.columns for name, t in staged.tables.items()}
@@ -118,20 +129,17 @@ class Database:
             inferred = {(t.name, c.name): c.stype for t in proposal.schema for c in t.columns}
         return build_schema(tables, columns, inferred), None
 
-    def _propose(self, staged: Snapshot, names: set[str]) -> Proposal:
+    def _propose(self, staged: Snapshot, names: set[str]) -> Inference:
         declared = self.source.tables()
         relations = {n: staged[n].relation for n in staged.tables}
+        dtypes = {n: staged[n].columns for n in staged.tables}
         with staged.connect() as connection:
             profiles = {
                 n: profile_table(connection, relations[n], n, declared[n].declared if n in declared else Declared())
                 for n in staged.tables
                 if n in names
             }
-
-            def measure(table: str, columns: tuple[str, ...], to_table: str, to: tuple[str, ...]) -> Containment:
-                return measure_containment(connection, relations, table, columns, to_table, to)
-
-            return propose(profiles, measure)
+            return propose(profiles, TableMeasures(connection=connection, relations=relations, dtypes=dtypes))
 
     @property
     def snapshot(self) -> Snapshot:
@@ -176,9 +184,10 @@ class Database:
             schema=schema,
             row_counts={n: t.num_rows for n, t in staged.tables.items()},
             containments=containments,
-            notes=(*(proposal.notes if proposal is not None else ()), *warnings),
+            notes=(*_told(proposal), *warnings),
             left_out=proposal.left_out if proposal is not None else {},
             reasons=proposal.reasons if proposal is not None else {},
+            inference=proposal if self._edited is None else None,
         )
 
     def diagram(self, path: str | Path | None = None) -> str:
@@ -194,25 +203,33 @@ class Database:
         found = self.inspect()
         return to_text(found.schema, row_counts=found.row_counts, dangling=found.dangling, width=width)
 
-    def to_yaml(self, *, folder: Path | None = None) -> str:
+    def to_yaml(self, *, folder: Path | None = None, guess: bool = True) -> str:
         """A project file for the database as it is understood now.
 
         Args:
             folder: Where the file will be, if not where paths are relative to now.
+            guess: Write the best proposal where several are about as good. Else the item is left out, and the
+                answers to choose from stand there as comments.
         """
         found = self.inspect()
-        source = self.project.file.source
-        if folder is not None and folder.resolve() != self.project.base.resolve() and not Path(source).is_absolute():
-            source = os.path.relpath(self.project.base / source, folder.resolve())
+        asked: dict[str, Comments] = {}
+        schema = found.schema
+        if not guess and found.inference is not None:
+            schema = found.inference.settled
+            for q in found.questions:
+                for table in q.tables:
+                    asked[table] = asked.get(table, Comments()) + q.comments()
+        source = _source_from(self.project, folder) if folder is not None else self.project.file.source
         tasks = {k: t.model_dump(mode="json", exclude_none=True) for k, t in self.project.file.tasks.items()}
         left = tuple(f"left out: {t} ({why})" for t, why in found.left_out.items())
         return project_text(
-            found.schema,
+            schema,
             dataset=self.dataset,
             source=source,
             tasks=tasks,
             train=self.project.file.train,
             notes=left,
+            questions=asked,
         )
 
     def task(self, name: str, definition: Mapping[str, Any] | None = None) -> BoundTask:
@@ -229,6 +246,24 @@ class Database:
         task = self.project.task(name) if definition is None else parse_task(name, definition)
         check_task(task, self.schema)
         return BoundTask(database=self, task=task)
+
+
+def _source_from(project: Project, folder: Path) -> str:
+    """The source as a project file in another folder names it: relative to it, but not by way of the root."""
+    source, folder = Path(project.file.source).expanduser(), folder.resolve()
+    if "://" in project.file.source or (not source.is_absolute() and folder == project.base.resolve()):
+        return project.file.source
+    where = Path(os.path.abspath(project.base / source))
+    if source.is_absolute() and os.path.commonpath([where, folder]) == where.anchor:
+        return str(where)
+    return os.path.relpath(where, folder)
+
+
+def _told(inference: Inference | None) -> tuple[Finding, ...]:
+    """Findings of an inference, its open questions among them."""
+    if inference is None:
+        return ()
+    return (*inference.notes, *(q.to_finding() for q in inference.questions))
 
 
 @dataclass(frozen=True, kw_only=True)

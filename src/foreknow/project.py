@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from foreknow.errors import ConfigError, Finding, near_match, raise_findings
+from foreknow.schema.question import Comments
 from foreknow.schema.table import Column, ForeignKey, Schema, Table
 from foreknow.task.audit.names import check_allowed
 from foreknow.task.metric import default_metric
@@ -339,12 +340,17 @@ def project_text(
     tasks: Mapping[str, Any] | None = None,
     train: Mapping[str, Any] | None = None,
     notes: tuple[str, ...] = (),
+    questions: Mapping[str, Comments] | None = None,
 ) -> str:
-    """A project file for a schema, laid out to be read and edited."""
+    """A project file for a schema, laid out to be read and edited.
+
+    ``notes`` are comments above everything, ``questions`` comments in the tables they are about.
+    """
     lines = ["# Foreknow project file. Edit anything; unknown fields are errors. See docs/project-file.md"]
-    lines += ["# " + "".join(c if c.isprintable() else " " for c in note) for note in notes]
+    lines += [_comment(note) for note in notes]
     lines += [f"dataset: {_scalar(dataset)}", f"source: {_scalar(source)}", "", "tables:"]
     for t in schema:
+        open_ = (questions or {}).get(t.name, Comments())
         lines.append(f"  {_scalar(t.name)}:")
         if t.kind == "edge":
             lines.append("    kind: edge")
@@ -354,15 +360,17 @@ def project_text(
             lines.append(f"    keys: {_scalar([_key(k) for k in t.candidate_keys])}")
         if t.time_column is not None:
             lines.append(f"    time: {_scalar(t.time_column)}")
+        lines += _commented(open_.table, "", 4)
         if t.foreign_keys:
             lines.append("    links:")
-            simple = all(len(k.columns) == 1 and not k.to for k in t.foreign_keys)
+            simple = not open_.links and all(len(k.columns) == 1 and not k.to for k in t.foreign_keys)
             for k in t.foreign_keys:
                 if simple and len({x.columns for x in t.foreign_keys}) == len(t.foreign_keys):
                     lines.append(f"      {_scalar(k.columns[0])}: {_scalar(k.table)}")
                 else:
                     link = {"columns": list(k.columns), "table": k.table, **({"to": list(k.to)} if k.to else {})}
                     lines.append(f"      - {_scalar(link)}")
+        lines += _commented(open_.links, "" if t.foreign_keys else "links", 6)
         keyed = {c for k in t.keys for c in k} | {c for k in t.foreign_keys for c in k.columns}
         shown = [c for c in t.columns if not (c.name in keyed and c.stype is Stype.KEY and c.sql is None)]
         if shown:
@@ -370,11 +378,23 @@ def project_text(
         for c in shown:
             value = str(c.stype) if c.sql is None else _scalar({"type": str(c.stype), "sql": c.sql})
             lines.append(f"      {_scalar(c.name)}: {value}")
+        lines += _commented(open_.columns, "" if shown else "columns", 6)
     text = "\n".join(lines) + "\n"
     for name, part in (("tasks", tasks), ("train", train)):
         if part:
             text += "\n" + yaml.safe_dump({name: dict(part)}, sort_keys=False, width=110, allow_unicode=True)
     return text
+
+
+def _commented(texts: Sequence[str], section: str, indent: int) -> list[str]:
+    """Lines that are part of a section once ``# `` is removed, with its head if it is not there yet."""
+    if not section or not texts:
+        return [" " * indent + _comment(text) for text in texts]
+    return [f"    # {section}:", *("    " + _comment("  " + text) for text in texts)]
+
+
+def _comment(text: str) -> str:
+    return "# " + "".join(c if c.isprintable() else " " for c in text)
 
 
 def _links(t: TableFile, tables: Mapping[str, TableFile]) -> tuple[ForeignKey, ...]:

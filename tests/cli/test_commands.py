@@ -60,6 +60,82 @@ def test_inspect_writes_a_project_that_works_wherever_it_is_put(foreknow, toy, t
     assert foreknow("inspect", "toy/toy.duckdb", "-o", "there/foreknow.yaml", "--overwrite").status == 0
 
 
+def write_seasons(folder):
+    """Players, and what they did in a year: when in it that was known isn't told."""
+    folder.mkdir()
+    (folder / "players.csv").write_text("player_id,hand\n" + "".join(f"p{i:03d},{'LR'[i % 2]}\n" for i in range(60)))
+    rows = [f"p{i % 60:03d},{2000 + i // 60},{i * 7 % 11}" for i in range(600)]
+    (folder / "seasons.csv").write_text("player_id,year,goals\n" + "\n".join(rows) + "\n")
+
+
+def test_inspect_asks_what_it_cannot_settle(foreknow, tmp_path, monkeypatch, narrow):
+    monkeypatch.chdir(tmp_path)
+    write_seasons(tmp_path / "data")
+    done = foreknow("inspect", "data")
+    assert "1 question for you" in done.out
+    assert "1. seasons: When does a row become known?" in done.out
+    assert 'columns: {known_at: {type: timestamp, sql: "make_date(year, 12, 31)"}}' in " ".join(done.out.split())
+    assert fits(done.out)
+    assert "question" not in foreknow("inspect", "data", "--yes").out
+    asked = foreknow("inspect", "data", "--json").json["questions"]
+    assert [(q["subject"], q["tables"], q["taken"]) for q in asked] == [("time", ["seasons"], 0)]
+
+
+def test_inspect_writes_no_guess_unless_told_to(foreknow, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_seasons(tmp_path / "data")
+    done = foreknow("inspect", "data", "-o", "open/foreknow.yaml")
+    assert "1 question is left open in it" in done.out
+    text = (tmp_path / "open/foreknow.yaml").read_text()
+    assert "source: ../data" in text
+    assert "# QUESTION (time): When does a row become known?" in text
+    assert fk.open("open").schema["seasons"].time_column is None
+    # Uncommenting the answers gives what --yes writes.
+    answered = [line.replace("# ", "", 1) if "known_at" in line else line for line in text.splitlines()]
+    (tmp_path / "open/foreknow.yaml").write_text("\n".join(answered))
+    assert foreknow("inspect", "data", "-o", "best/foreknow.yaml", "--yes").status == 0
+    assert "QUESTION" not in (tmp_path / "best/foreknow.yaml").read_text()
+    assert fk.open("open").schema == fk.open("best").schema
+    assert fk.open("best").schema["seasons"].time_column == "known_at"
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_a_written_project_names_its_source_from_where_it_stands(foreknow, tmp_path, monkeypatch, absolute):
+    (tmp_path / "here").mkdir()
+    write_seasons(tmp_path / "here" / "data")
+    monkeypatch.chdir(tmp_path / "here")
+    source = tmp_path / "here" / "data" if absolute else "data"
+    assert foreknow("inspect", source, "--yes", "-o", tmp_path / "a" / "b" / "foreknow.yaml").status == 0
+    assert "source: ../../here/data\n" in (tmp_path / "a" / "b" / "foreknow.yaml").read_text()
+    assert set(fk.open(tmp_path / "a" / "b").schema.tables) == {"players", "seasons"}
+
+
+def test_inspect_shows_the_evidence(foreknow, tmp_path, monkeypatch, narrow):
+    monkeypatch.chdir(tmp_path)
+    write_seasons(tmp_path / "data")
+    done = foreknow("inspect", "data", "--why", "seasons", "--why", "players.hand")
+    for part in ("seasons: key", "seasons: link of player_id", "seasons: time column", "players: type of hand"):
+        assert part in done.out
+    assert "100.00% of 600 values are in" in done.out
+    assert "taken, but asked about" in done.out
+    assert fits(done.out)
+    done = foreknow("inspect", "data", "--why", "seasons.goal")
+    assert done.status == 2
+    assert "did you mean 'goals'?" in done.err
+    assert "there is no such table" in foreknow("inspect", "data", "--why", "season").err
+    assert foreknow("inspect", "data", "--why", "seasons", "--write").status == 2
+
+
+def test_json_carries_all_the_evidence(foreknow, toy):
+    rankings = foreknow("inspect", toy / "toy.duckdb", "--json").json["rankings"]
+    about = {(r["subject"], r["table"], *r["columns"]) for r in rankings}
+    assert {("key", "customers"), ("link", "transactions", "customer_id"), ("time", "transactions")} <= about
+    for r in rankings:
+        for p in r["proposals"]:
+            assert 0 <= p["confidence"] <= 1
+            assert p["reasons"]
+
+
 # task, train
 
 

@@ -7,7 +7,8 @@ import duckdb
 import pytest
 
 from foreknow.schema.profile import ColumnProfile, Declared, TableProfile
-from foreknow.source.profile import EXACT_DISTINCT, measure_containment, profile_table, unique_together
+from foreknow.source.measure import measure_containment, unique_together
+from foreknow.source.profile import EXACT_DISTINCT, profile_table
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from foreknow.errors import MissingExtraError, SchemaError
+from foreknow.errors import SchemaError
 from foreknow.schema.table import ForeignKey, Schema, Table
 from foreknow.types import Stype
 
@@ -87,7 +87,7 @@ def to_svg(dot: str) -> bytes:
     """Render DOT text as an SVG image.
 
     Raises:
-        MissingExtraError: pygraphviz is not installed.
+        SchemaError: pygraphviz is not installed, or Graphviz can't draw it.
     """
     return _render(dot, "svg")
 
@@ -96,7 +96,7 @@ def to_png(dot: str) -> bytes:
     """Render DOT text as a PNG image, at twice the resolution of a plain screen.
 
     Raises:
-        MissingExtraError: pygraphviz is not installed.
+        SchemaError: pygraphviz is not installed, or Graphviz can't draw it.
     """
     return _render(dot, "png", "-Gdpi=144")
 
@@ -255,7 +255,8 @@ def _render(dot: str, form: str, options: str = "") -> bytes:
     try:
         import pygraphviz  # noqa: F401
     except ImportError as e:
-        raise MissingExtraError("pygraphviz", "diagram") from e
+        hint = "it belongs to foreknow: install foreknow again. to_dot and to_text draw without it"
+        raise SchemaError("can't draw the schema: package 'pygraphviz' is not installed", hint=hint) from e
     # In a process of its own: the font library inside the wheel is older than many systems' font settings and
     # complains of them on the very stderr of the process, and Graphviz isn't made for threads.
     command = [sys.executable, "-P", "-W", "ignore", "-c", _DRAW, form, options]
@@ -285,7 +286,9 @@ def _text_lines(schema: Schema, t: Table, dangling: Dangling | None, width: int)
     if t.primary_key or t.kind == "node":
         lines.append(f"key    {_joined(t.primary_key) or 'none'}")
     lines += [f"{'or':<7}{_joined(k)}" for k in t.candidate_keys]
-    lines.append(f"time   {_shown(t.time_column) if t.time_column is not None else 'none, always visible'}")
+    derived = t[t.time_column].sql if t.time_column is not None and t.time_column in t else None
+    made = f" = {_clean(derived)}" if derived is not None else ""
+    lines.append(f"time   {_shown(t.time_column) + made if t.time_column is not None else 'none, always visible'}")
     shown = [_joined(k.columns) for k in t.foreign_keys]
     indent = max(map(_width, shown), default=0)
     for i, (key, columns) in enumerate(zip(t.foreign_keys, shown, strict=True)):

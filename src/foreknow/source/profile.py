@@ -1,11 +1,11 @@
 """Measure tables in DuckDB: the statistics schema inference reasons from.
 
-Two passes: one over all columns for counts, extremes, lengths and approximate distinct counts, and one that groups
-by single columns for exact distinct counts and the most common values. The second leaves out columns where an
-exact count decides nothing and would cost memory: many different values, but too few to be a key. Of those, a few
-values from the first rows serve as samples.
+One pass over all columns counts values, extremes, lengths and approximate distinct values. Where an exact count
+decides (few values, or so many that they may be a key) a column is grouped by itself; of the others, a few values
+from the first rows serve as samples. Shapes of texts are read off a sample of rows chosen by their content, so that
+the order of rows and the number of threads change nothing; the order of times off the first rows.
 
-NaN counts as missing. Texts are cut at `TEXT_CHARACTERS`. For lists and arrays ``minimum`` and ``maximum`` are
+NaN counts as missing. Texts are cut. For lists and arrays ``minimum`` and ``maximum`` are
 their lengths: an embedding is a list of numbers whose lengths are all the same.
 """
 
@@ -16,18 +16,24 @@ from typing import Any
 
 import duckdb
 
-from foreknow.schema.infer import MAX_KEY_LENGTH, storage_kind
-from foreknow.schema.profile import ColumnProfile, Containment, Declared, TableProfile
-from foreknow.source.sql import columns_list, fetch_all, fetch_one, quote
+from foreknow.schema.keys import MAX_KEY_LENGTH
+from foreknow.schema.profile import ColumnProfile, Declared, TableProfile
+from foreknow.schema.shape import patterns
+from foreknow.schema.storage import storage_kind
+from foreknow.source.sql import column_types, columns_list, fetch_all, fetch_one, literal, quote, text_sql, value_sql
 
-__all__ = ["measure_containment", "profile_table", "unique_together"]
+__all__ = ["profile_table"]
 
 EXACT_DISTINCT = 100_000  # up to so many values a column is counted exactly, key or not
+LARGE_TABLE = 500_000  # rows from which only columns of up to FEW_DISTINCT values are
+FEW_DISTINCT = 2_000
 KEY_SHARE = 0.8  # approximate distinct / rows from which a column may be a key (the estimate is off by up to 10%)
 BATCH_DISTINCT = 2_000_000  # values grouped in one query; bounds memory
 HEAD_ROWS = 1_000  # rows looked at for samples of columns that aren't counted exactly
+SHAPE_ROWS = 2_000  # rows whose texts are looked at, roughly
+ORDER_ROWS = 100_000  # rows looked at for the order of times
+YEARS = (1000, 2200)  # times outside are counted as strange
 NUM_SAMPLES = 5
-TEXT_CHARACTERS = 200
 
 
 def profile_table(connection: duckdb.DuckDBPyConnection, relation: str, name: str, declared: Declared) -> TableProfile:
@@ -42,148 +48,136 @@ def profile_table(connection: duckdb.DuckDBPyConnection, relation: str, name: st
     Returns:
         The profile. ``is_unique`` is tested for whole numbers, texts and columns of few values, else False.
     """
-    dtypes = _dtypes(connection, relation)
+    dtypes = column_types(connection, relation)
     parts = ["count(*)", *(e for c, d in dtypes.items() for e in _statistics(c, d))]
     first = fetch_one(connection, f"SELECT {', '.join(parts)} FROM {relation}")
     num_rows = int(first[0])
-    statistics = {c: first[1 + 6 * i : 7 + 6 * i] for i, c in enumerate(dtypes)}
+    statistics = {c: first[1 + 7 * i : 8 + 7 * i] for i, c in enumerate(dtypes)}
 
-    counted: dict[str, tuple[int, tuple[str, ...]]] = {}
+    counted: dict[str, tuple[int, tuple[str, ...], float | None]] = {}
     queries: list[tuple[int, str]] = []
     exact = set[str]()
     for c, dtype in dtypes.items():
-        count, distinct, _, _, length, _ = statistics[c]
+        count, distinct, _, _, length, _, _ = statistics[c]
         if not count or storage_kind(dtype) == "other" or _is_embedding(dtype):
             continue
-        if _is_decisive(dtype, count, distinct, length):
+        if _is_decisive(dtype, count, distinct, length, num_rows):
             exact.add(c)
             queries.append((distinct, _grouped(c, dtype, relation, len(queries))))
         else:
             head = f"(SELECT {quote(c)} FROM {relation} WHERE {quote(c)} IS NOT NULL LIMIT {HEAD_ROWS})"
             queries.append((HEAD_ROWS, _grouped(c, dtype, head, len(queries))))
-        counted[c] = (0, ())
+        counted[c] = (0, (), None)
     names = list(counted)
     for sql in _batches(queries):
-        for i, num_distinct, samples in fetch_all(connection, sql):
-            counted[names[i]] = (num_distinct, tuple(samples or ()))
+        for i, num_distinct, samples, share in fetch_all(connection, sql):
+            counted[names[i]] = (num_distinct, tuple(samples or ()), share)
 
+    shapes = _shapes(connection, relation, num_rows, dtypes, {c: v[1] for c, v in statistics.items() if v[0]})
+    rising = _rising(connection, relation, [c for c, d in dtypes.items() if storage_kind(d) == "time"])
     columns = []
     for c, dtype in dtypes.items():
-        count, approximate, minimum, maximum, length, words = statistics[c]
-        num_distinct, samples = counted.get(c, (0, ()))
+        count, approximate, minimum, maximum, length, words, strange = statistics[c]
+        num_distinct, samples, top = counted.get(c, (0, (), None))
+        num_distinct = num_distinct if c in exact else min(approximate, count)
         columns.append(
             ColumnProfile(
                 name=c,
                 dtype=dtype,
                 num_null=num_rows - count,
-                num_distinct=num_distinct if c in exact else min(approximate, count),
+                num_distinct=num_distinct,
                 is_unique=c in exact and num_distinct == count,
                 minimum=minimum,
                 maximum=maximum,
                 mean_length=_nan(length),
                 mean_words=_nan(words),
                 samples=samples,
+                top_share=_nan(top),
+                shapes=shapes.get(c, {}),
+                num_strange=strange or 0,
+                rising=_nan(rising.get(c)),
             )
         )
     return TableProfile(name=name, num_rows=num_rows, columns=tuple(columns), declared=declared)
 
 
-def measure_containment(
-    connection: duckdb.DuckDBPyConnection,
-    relations: Mapping[str, str],
-    table: str,
-    columns: Sequence[str],
-    to_table: str,
-    to: Sequence[str],
-) -> Containment:
-    """Count the rows of `table` whose `columns` are found in columns `to` of `to_table`.
-
-    Rows with a NULL in any of `columns` link nowhere and don't count. A number and a text are compared as texts.
-
-    Args:
-        connection: Where the query runs.
-        relations: SQL that goes after FROM, for each table.
-        table: The table that links.
-        columns: Its key columns.
-        to_table: The table linked to; may be the same.
-        to: The columns of `to_table` that `columns` name, one for one.
-
-    Returns:
-        The counts, with the most frequent values that have no match.
-    """
-    left, right = relations[table], relations[to_table]
-    left_types, right_types = _dtypes(connection, left), _dtypes(connection, right)
-    child, parent = [], []
-    for a, b in zip(columns, to, strict=True):
-        as_text = not _comparable(left_types[a], right_types[b])
-        child.append(f"CAST({quote(a)} AS VARCHAR)" if as_text else _value(a, left_types[a]))
-        parent.append(f"CAST({quote(b)} AS VARCHAR)" if as_text else quote(b))
-    keys = [f"k{i}" for i in range(len(child))]
-    match = " AND ".join(f"c.{k} = p.{k}" for k in keys)
-    present = " AND ".join(f"({e}) IS NOT NULL" for e in child)
-    shown = _text(keys[0]) if len(keys) == 1 else "'(' || " + " || ', ' || ".join(map(_text, keys)) + " || ')'"
-    num_values, num_missing, examples = fetch_one(
-        connection,
-        f"""
-        WITH c AS (SELECT {_aliased(child, keys)} FROM {left} WHERE {present}),
-             p AS (SELECT {_aliased(parent, keys)} FROM {right}),
-             missing AS MATERIALIZED (
-                 SELECT {", ".join(keys)}, count(*) AS n FROM c ANTI JOIN p ON {match} GROUP BY ALL
-             )
-        SELECT (SELECT count(*) FROM c),
-               (SELECT coalesce(sum(n), 0)::BIGINT FROM missing),
-               (SELECT min_by({shown}, (-n, {shown}), {NUM_SAMPLES}) FROM missing)
-        """,
-    )
-    return Containment(
-        table=table,
-        columns=tuple(columns),
-        to_table=to_table,
-        to=tuple(to),
-        num_values=num_values,
-        num_missing=num_missing,
-        examples=tuple(examples or ()),
-    )
-
-
-def unique_together(connection: duckdb.DuckDBPyConnection, relation: str, columns: Sequence[str]) -> bool:
-    """Whether no two rows share their values in `columns`; rows with a NULL among them don't count."""
-    present = " AND ".join(f"{quote(c)} IS NOT NULL" for c in columns)
-    twice = f"SELECT 1 FROM {relation} WHERE {present} GROUP BY {columns_list(columns)} HAVING count(*) > 1"
-    (exists,) = fetch_one(connection, f"SELECT EXISTS ({twice})")
-    return not exists
-
-
 def _statistics(column: str, dtype: str) -> tuple[str, ...]:
-    """Six aggregates of a column: values, distinct values, minimum, maximum, mean length, mean words."""
-    value, kind = _value(column, dtype), storage_kind(dtype)
+    """Seven aggregates of a column: values, distinct ones, minimum, maximum, mean length, mean words, strange ones."""
+    value, kind = value_sql(column, dtype), storage_kind(dtype)
     counts = (f"count({value})", f"approx_count_distinct({value})")
     if kind == "other":
-        return (*counts, "NULL", "NULL", "NULL", "NULL")
+        return (*counts, "NULL", "NULL", "NULL", "NULL", "NULL")
     if kind == "list":
         length = f"len({value})"
-        return (*counts, f"min({length})::VARCHAR", f"max({length})::VARCHAR", f"avg({length})", "NULL")
-    extremes = (_text(f"min({value})"), _text(f"max({value})"))
+        return (*counts, f"min({length})::VARCHAR", f"max({length})::VARCHAR", f"avg({length})", "NULL", "NULL")
+    extremes = (text_sql(f"min({value})"), text_sql(f"max({value})"))
+    if kind == "time":
+        strange = f"NOT isfinite({value}) OR year({value}) NOT BETWEEN {YEARS[0]} AND {YEARS[1]}"
+        return (*counts, *extremes, "NULL", "NULL", f"count(*) FILTER ({strange})")
     if kind != "text":
-        return (*counts, *extremes, "NULL", "NULL")
+        return (*counts, *extremes, "NULL", "NULL", "NULL")
     text = f"trim(CAST({value} AS VARCHAR))"  # CHAR(n) columns come padded with blanks
     words = f"avg(length({text}) - length(replace({text}, ' ', '')) + 1)"
-    return (*counts, *extremes, f"avg(length({text}))", words)
+    return (*counts, *extremes, f"avg(length({text}))", words, "NULL")
 
 
-def _is_decisive(dtype: str, count: int, distinct: int, length: float | None) -> bool:
+def _shapes(
+    connection: duckdb.DuckDBPyConnection,
+    relation: str,
+    num_rows: int,
+    dtypes: Mapping[str, str],
+    distinct: Mapping[str, int],
+) -> dict[str, dict[str, float]]:
+    """Share of the texts of each shape, per column, among rows chosen by a hash of the most varied columns."""
+    texts = [c for c in distinct if storage_kind(dtypes[c]) == "text"]
+    if not texts:
+        return {}
+    known = patterns()
+    each = [
+        f"avg(regexp_full_match(trim(CAST({quote(c)} AS VARCHAR)), {literal(p)})::INTEGER)"
+        for c in texts
+        for p in known.values()
+    ]
+    chosen = relation
+    if num_rows > 2 * SHAPE_ROWS:
+        varied = sorted((c for c in distinct if storage_kind(dtypes[c]) != "list"), key=lambda c: -distinct[c])[:3]
+        where = f"hash({columns_list(varied)}) % {num_rows // SHAPE_ROWS} = 0"
+        chosen = f"(SELECT {columns_list(texts)} FROM {relation} WHERE {where})"
+    row = fetch_one(connection, f"SELECT {', '.join(each)} FROM {chosen}")
+    shares = iter(row)
+    return {c: {name: s for name, s in ((n, next(shares)) for n in known) if s} for c in texts}
+
+
+def _rising(connection: duckdb.DuckDBPyConnection, relation: str, columns: Sequence[str]) -> dict[str, float | None]:
+    """Share of rows not before the row above them, for each column; None without two values."""
+    if not columns:
+        return {}
+    names = [f"v{i}" for i in range(len(columns))]
+    values = ", ".join(
+        f"{quote(c)} AS {n}, lag({quote(c)}) OVER () AS b{n}" for c, n in zip(columns, names, strict=True)
+    )
+    shares = ", ".join(f"avg((b{n} <= {n})::INTEGER)" for n in names)
+    head = f"(SELECT {columns_list(columns)} FROM {relation} LIMIT {ORDER_ROWS})"
+    row = fetch_one(connection, f"SELECT {shares} FROM (SELECT {values} FROM {head})")
+    return dict(zip(columns, row, strict=True))
+
+
+def _is_decisive(dtype: str, count: int, distinct: int, length: float | None, num_rows: int) -> bool:
     """Whether to count a column's values exactly: they are few, or may be a key."""
     kind = storage_kind(dtype)
     if kind == "list" or (kind == "text" and (length or 0) > MAX_KEY_LENGTH):
         return False
-    return distinct <= EXACT_DISTINCT or (kind in ("integer", "text") and distinct >= KEY_SHARE * count)
+    few = EXACT_DISTINCT if num_rows < LARGE_TABLE else FEW_DISTINCT
+    return distinct <= few or (kind in ("integer", "text") and distinct >= KEY_SHARE * count)
 
 
 def _grouped(column: str, dtype: str, relation: str, number: int) -> str:
     """SQL for a column's exact distinct count and most common values; ties in the order of the values."""
-    value = _value(column, dtype)
+    value = value_sql(column, dtype)
     groups = f"SELECT {value} AS v, count(*) AS n FROM {relation} WHERE ({value}) IS NOT NULL GROUP BY 1"
-    return f"SELECT {number}, count(*), min_by({_text('v')}, (-n, v), {NUM_SAMPLES}) FROM ({groups})"
+    return (
+        f"SELECT {number}, count(*), min_by({text_sql('v')}, (-n, v), {NUM_SAMPLES}), max(n) / sum(n) FROM ({groups})"
+    )
 
 
 def _batches(queries: Sequence[tuple[int, str]]) -> Iterator[str]:
@@ -200,31 +194,8 @@ def _batches(queries: Sequence[tuple[int, str]]) -> Iterator[str]:
         yield " UNION ALL ".join(batch)
 
 
-def _value(column: str, dtype: str) -> str:
-    """SQL of a column's value, NaN being NULL."""
-    c = quote(column)
-    return f"CASE WHEN isnan({c}) THEN NULL ELSE {c} END" if dtype in ("FLOAT", "DOUBLE") else c
-
-
-def _text(value: str) -> str:
-    return f"left(CAST({value} AS VARCHAR), {TEXT_CHARACTERS})"
-
-
-def _aliased(values: Sequence[str], names: Sequence[str]) -> str:
-    return ", ".join(f"{v} AS {n}" for v, n in zip(values, names, strict=True))
-
-
 def _is_embedding(dtype: str) -> bool:
     return dtype.endswith("]") and storage_kind(dtype.rpartition("[")[0]) == "float"
-
-
-def _comparable(a: str, b: str) -> bool:
-    numbers = ("integer", "float")
-    return a == b or (storage_kind(a) in numbers and storage_kind(b) in numbers)
-
-
-def _dtypes(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
-    return {r[0]: r[1] for r in fetch_all(connection, f"DESCRIBE SELECT * FROM {relation}")}
 
 
 def _nan(value: Any) -> float:

@@ -7,9 +7,20 @@ from typing import Any
 
 import duckdb
 
-__all__ = ["columns_list", "fetch_all", "fetch_one", "literal", "quote", "reason"]
+__all__ = [
+    "column_types",
+    "columns_list",
+    "fetch_all",
+    "fetch_one",
+    "literal",
+    "quote",
+    "reason",
+    "text_sql",
+    "value_sql",
+]
 
 MAX_REASON = 400  # characters
+TEXT_CHARACTERS = 200
 
 
 def quote(name: str) -> str:
@@ -48,6 +59,22 @@ def fetch_one(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, .
     """Run a query that returns exactly one row."""
     (row,) = fetch_all(connection, query)
     return row
+
+
+def column_types(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
+    """Names and DuckDB types of the columns of a relation."""
+    return {r[0]: r[1] for r in fetch_all(connection, f"DESCRIBE SELECT * FROM {relation}")}
+
+
+def value_sql(column: str, dtype: str) -> str:
+    """SQL of a column's value, NaN being NULL."""
+    c = quote(column)
+    return f"CASE WHEN isnan({c}) THEN NULL ELSE {c} END" if dtype in ("FLOAT", "DOUBLE") else c
+
+
+def text_sql(value: str) -> str:
+    """SQL of a value as text, cut at `TEXT_CHARACTERS`."""
+    return f"left(CAST({value} AS VARCHAR), {TEXT_CHARACTERS})"
 
 
 def reason(error: duckdb.Error) -> str:

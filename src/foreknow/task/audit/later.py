@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from foreknow.errors import Finding
-from foreknow.schema.infer import storage_kind
+from foreknow.schema.storage import storage_kind
 from foreknow.schema.table import Column, ForeignKey, Schema, Table
 from foreknow.source.snapshot import Snapshot
 from foreknow.source.sql import quote

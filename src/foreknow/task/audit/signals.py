@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from foreknow.schema.infer import storage_kind
+from foreknow.schema.storage import storage_kind
 from foreknow.schema.table import Column, ForeignKey, Schema, Table
 from foreknow.source.keys import is_compatible, match_rows
 from foreknow.source.snapshot import Snapshot, StagedTable
