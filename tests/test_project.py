@@ -13,16 +13,22 @@ from foreknow.project import (
     ProjectFile,
     build_schema,
     derived_columns,
+    frozen_until,
     load_project,
     make_config,
     parse_task,
     project_text,
+    task_from_file,
     unmentioned,
 )
 from foreknow.schema.table import Column, ForeignKey, Schema, Table
 from foreknow.testing.toy import PROJECT, toy_schema
 from foreknow.train.config import TrainConfig
 from foreknow.types import Stype, TaskType
+
+
+def read_task(name, value):
+    return task_from_file(name, parse_task(name, value))
 
 
 @pytest.fixture
@@ -60,7 +66,7 @@ def test_the_toy_project_is_the_toy_schema(load):
     assert build_schema(project.file.tables, columns, {}) == toy_schema()
     assert unmentioned(project.file.tables, columns) == set()
     assert project.dataset == "Toy"
-    task = project.task("Buys")
+    task = task_from_file("Buys", project.task("Buys"))
     assert (task.type, task.metric, task.time, task.inclusive) == (TaskType.BINARY, "roc_auc", "seed_time", True)
     assert list(task.tables) == ["train", "validation", "test"]
     assert project.file.train == {"epochs": 2, "channels": 8, "num_neighbors": [4, 4], "batch_size": 2}
@@ -175,7 +181,7 @@ TASK = {"tables": {"train": "late_train"}, "type": "binary_classification", "lab
     ],
 )
 def test_every_form_of_an_entity(entity, expected):
-    task = parse_task("Late", {**TASK, "entity": entity})
+    task = read_task("Late", {**TASK, "entity": entity})
     assert (task.entity_table, task.entity_columns, task.entity_key) == expected
 
 
@@ -196,13 +202,13 @@ def test_every_form_of_an_entity(entity, expected):
 )
 def test_entities_that_are_not_understood(entity, message):
     with pytest.raises(ConfigError, match=message):
-        parse_task("Late", {**TASK, "entity": entity})
+        read_task("Late", {**TASK, "entity": entity})
 
 
 def test_a_task_has_the_usual_metric_of_its_type_unless_told():
     entity = {"flight": "flights.id"}
-    assert parse_task("Late", {**TASK, "entity": entity}).metric == "roc_auc"
-    assert parse_task("Late", {**TASK, "entity": entity, "metric": "f1", "known": ["gate"]}).metric == "f1"
+    assert read_task("Late", {**TASK, "entity": entity}).metric == "roc_auc"
+    assert read_task("Late", {**TASK, "entity": entity, "metric": "f1", "known": ["gate"]}).metric == "f1"
 
 
 @pytest.mark.parametrize(
@@ -217,7 +223,7 @@ def test_a_task_has_the_usual_metric_of_its_type_unless_told():
 )
 def test_the_context_can_be_frozen_at_a_date_in_utc(load, until, seconds):
     task = f"{{tables: {{}}, type: regression, entity: {{a: b.c}}, label: y, context_until: {until}}}"
-    assert load(f"source: x\ntasks: {{A: {task}}}").task("A").context_until == seconds
+    assert frozen_until(load(f"source: x\ntasks: {{A: {task}}}").task("A")) == seconds
 
 
 def test_unknown_tasks_are_answered_with_a_near_match(load):
@@ -286,8 +292,8 @@ def test_all_problems_of_a_task_are_told_at_once(problems):
     assert problems(
         "source: x\ntasks: {A: {tables: {}, typ: x, type: binary, entity: {a: b.c}, label: y, inclusive: maybe}}"
     ) == [
-        "tasks.A.type: 'binary' is not known here | did you mean 'binary_classification'?",
         "tasks.A.inclusive: input should be a valid boolean, unable to interpret input (given: 'maybe')",
+        "tasks.A.type: 'binary' is not known here | did you mean 'binary_classification'?",
         "tasks.A.typ: unknown field | did you mean 'type'?",
     ]
     with pytest.raises(
@@ -296,12 +302,18 @@ def test_all_problems_of_a_task_are_told_at_once(problems):
         parse_task("A", {"type": "binary", "entity": {"a": "b.c"}, "label": "y"})
 
 
-def test_queries_are_said_to_be_missing_from_this_version(problems):
-    lines = problems("source: x\ntasks: {A: {query: PREDICT x}}")
-    assert lines[-1] == (
-        "tasks.A.query: predictive queries are not part of this version | give finished task tables or SQL under "
-        "tables: {train: ..., validation: ..., test: ...}"
-    )
+def test_a_task_is_a_query_or_sql_labels_or_tables_and_each_has_its_own_fields(problems):
+    assert problems(
+        "source: x\ntasks:\n  A: {query: PREDICT x, evry: 7 days, label: y, every: 7 dyas}\n"
+        "  B: {labels: SELECT 1, type: link_prediction, entity: {a: b.c}}"
+    ) == [
+        "tasks.A.every: unknown unit 'dyas'; did you mean 'days'? Units: days, hours, minutes, months, seconds, weeks.",
+        "tasks.A.evry: unknown field | did you mean 'every'?",
+        "tasks.A.label: unknown field | fields here: metric, inclusive, context_until, allow, every, start, val_time, "
+        "test_time, eval_times, embargo, data_end, query, active_within, as_of",
+        "tasks.B.horizon: field required",
+        "tasks.B.type: 'link_prediction' needs a query, with RANK",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from foreknow.errors import ConfigError, Finding, SchemaError, did_you_mean
+from foreknow.errors import ConfigError, Finding, SchemaError, TaskError, did_you_mean
 from foreknow.project import (
+    LabelsTaskFile,
     Project,
     ProjectFile,
+    QueryTaskFile,
     build_schema,
     derived_columns,
+    frozen_until,
     load_project,
     parse_task,
     project_text,
+    task_from_file,
     unmentioned,
 )
 from foreknow.schema.check import check_schema
@@ -33,7 +37,11 @@ from foreknow.source.base import Source
 from foreknow.source.measure import TableMeasures, measure_containment
 from foreknow.source.profile import profile_table
 from foreknow.source.snapshot import Snapshot, open_source, stage
-from foreknow.task.task import EntityTask, check_task, is_query
+from foreknow.task.audit.names import check_allowed
+from foreknow.task.query.preview import Preview, preview
+from foreknow.task.query.resolve import ResolvedQuery, bind_text, resolve, time_range
+from foreknow.task.query.sqllabels import labels_sql
+from foreknow.task.task import SPLITS, EntityTask, check_task, hide_target, is_query
 from foreknow.types import Stype
 
 __all__ = ["BoundTask", "Database", "Inspection", "open_database"]
@@ -232,20 +240,71 @@ class Database:
             questions=asked,
         )
 
-    def task(self, name: str, definition: Mapping[str, Any] | None = None) -> BoundTask:
+    def task(self, name: str, definition: str | Mapping[str, Any] | None = None) -> BoundTask:
         """A task of the project by name, or a new one.
 
         Args:
             name: Task name.
-            definition: What stands under ``tasks: NAME:`` in a project file; looked up there if not given.
+            definition: A predictive query, or what stands under ``tasks: NAME:`` in a project file; looked up there
+                if not given.
 
         Raises:
             ConfigError: The task is unknown or not understood.
-            TaskError: It doesn't fit the schema.
+            QueryError: Its query is not understood, or doesn't fit the schema.
+            TaskError: It doesn't fit the schema, or its splits don't fit the data.
         """
-        task = self.project.task(name) if definition is None else parse_task(name, definition)
+        if isinstance(definition, str):
+            definition = {"query": definition}
+        file = self.project.task(name) if definition is None else parse_task(name, definition)
+        if isinstance(file, QueryTaskFile):
+            return self._ask(name, file)
+        tables = _label_tables(self, name, file) if isinstance(file, LabelsTaskFile) else None
+        task = task_from_file(name, file, tables)
         check_task(task, self.schema)
         return BoundTask(database=self, task=task)
+
+    def ask(self, query: str, *, name: str = "Query", **settings: Any) -> BoundTask:
+        """A task from a predictive query.
+
+        Args:
+            query: ``PREDICT ... FOR EACH table.key ...``; see ``docs/predictive-query.md``.
+            name: Name of the task.
+            **settings: ``val_time``, ``test_time``, ``every`` and whatever else may stand beside ``query:`` in a
+                project file.
+
+        Raises:
+            QueryError: The query is not understood, or doesn't fit the schema.
+            ConfigError: A setting is unknown.
+            TaskError: The splits don't fit the data.
+        """
+        return self.task(name, {"query": query, **settings})
+
+    def _ask(self, name: str, file: QueryTaskFile) -> BoundTask:
+        schema = self.schema
+        bound = bind_text(file.query, schema)
+        resolved = resolve(bound, schema, self.snapshot, file.split_settings())
+        entity, layout = bound.entity, resolved.layout
+        task = EntityTask(
+            name=name,
+            type=bound.type,
+            entity_table=entity.name,
+            entity_columns=layout.keys,
+            entity_key=layout.keys,
+            label=layout.label,
+            time=layout.time,
+            metric=file.metric or bound.metric,
+            tables={split: resolved.sql(split) for split in SPLITS},
+            inclusive=file.inclusive,
+            context_until=frozen_until(file),
+            allow=check_allowed(file.allow),
+            query=file.query,
+            settings=resolved.settings.to_dict(),
+            hidden={c: str(entity[c].stype) for c in bound.target_columns},
+            num_outputs=bound.num_outputs,
+            top=bound.top,
+        )
+        check_task(task, schema)
+        return BoundTask(database=self, task=task, resolved=resolved)
 
 
 def _source_from(project: Project, folder: Path) -> str:
@@ -272,6 +331,22 @@ class BoundTask:
 
     database: Database
     task: EntityTask
+    resolved: ResolvedQuery | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def schema(self) -> Schema:
+        """The database's schema as the model may see it: without the columns a static target is made of."""
+        return hide_target(self.task, self.database.schema)
+
+    def preview(self) -> Preview:
+        """What a query's task tables hold, before anything is trained.
+
+        Raises:
+            TaskError: The task has no query, or its rows make no task.
+        """
+        if self.resolved is None:
+            raise TaskError(f"task '{self.task.name}' has no query", hint="foreknow task shows its tables")
+        return preview(self.resolved, self.snapshot())
 
     @property
     def experiment(self) -> str:
@@ -282,6 +357,17 @@ class BoundTask:
         """The schema's tables and the task's own."""
         named = tuple(q for q in self.task.tables.values() if not is_query(q))
         return self.database.snapshot_with(named)
+
+
+def _label_tables(database: Database, name: str, file: LabelsTaskFile) -> dict[str, str]:
+    """The task tables of SQL labels, by split."""
+    ranges = {}
+    for table in database.schema:
+        if table.time_column is not None:
+            span = time_range(database.snapshot, database.schema, table.name)
+            if span is not None:
+                ranges[table.name] = span
+    return labels_sql(file.labels, ranges, file.split_settings(), where=f"task '{name}'")
 
 
 def open_database(

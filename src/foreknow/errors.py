@@ -5,6 +5,7 @@
     ├── SchemaError         (ValueError)   tables, columns, keys, links, time columns
     ├── SourceError         (OSError)      a database, folder or file can't be read
     ├── TaskError           (ValueError)   task tables: entities, seed times, labels, splits
+    ├── QueryError          (ValueError)   a predictive query is not understood, or doesn't fit the schema
     ├── StoreError          (OSError)      snapshot, graph store or bundle on disk is damaged or of another format
     ├── SamplingError       (ValueError)   a seed is not a row of the entity table
     ├── TrainingError       (RuntimeError) the loss is not finite, nothing to resume, ...
@@ -23,14 +24,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 __all__ = [
     "ConfigError",
     "Finding",
     "ForeknowError",
+    "Mark",
     "MissingExtraError",
     "PredictionError",
+    "QueryError",
     "SamplingError",
     "SchemaError",
     "SinkError",
@@ -82,13 +85,62 @@ class Finding:
         return value
 
 
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """A finding about a place in a text: characters ``start`` to ``end``, counted from 0."""
+
+    code: str
+    message: str
+    hint: str
+    start: int = 0
+    end: int = 1
+
+    def position(self, text: str) -> tuple[int, int]:
+        """Line and column of the first character, both from 1."""
+        before = text[: self.start]
+        return before.count("\n") + 1, self.start - (before.rfind("\n") + 1) + 1
+
+    def show(self, text: str, kind: str) -> str:
+        """The finding, the line it is about with carets below, and the hint."""
+        line, column = self.position(text)
+        shown = text.split("\n")[line - 1]
+        below = "".join("\t" if c == "\t" else " " for c in shown[: column - 1])
+        carets = "^" * max(1, min(self.end - self.start, len(shown) - column + 1))
+        return (
+            f"{kind} {self.code} at line {line}, column {column}: {self.message}.\n"
+            f"  {shown}\n  {below}{carets}\nHint: {self.hint.rstrip('.')}."
+        )
+
+
 class ForeknowError(Exception):
-    """Base of everything Foreknow raises on purpose. ``findings`` holds the parts of a collected report."""
+    """Base of everything Foreknow raises on purpose. ``findings`` holds the parts of a collected report.
+
+    An error about a text, such as a query, has ``marks``; ``code``, ``line`` and ``column`` are the first one's.
+    """
+
+    code: str | None = None
+    line: int | None = None
+    column: int | None = None
+    marks: tuple[Mark, ...] = ()
 
     def __init__(self, message: str, *, hint: str | None = None, findings: Sequence[Finding] = ()) -> None:
         super().__init__(f"{message}\nHint: {hint}" if hint else message)
         self.hint = hint
         self.findings = tuple(findings)
+
+    @classmethod
+    def at(cls, text: str, marks: Sequence[Mark]) -> Self:
+        """An error that shows every mark in `text`, in the order of the text."""
+        ordered = sorted(set(marks), key=lambda m: (m.start, m.end, m.code))
+        first = ordered[0]
+        error = cls(
+            "\n\n".join(m.show(text, cls.__name__) for m in ordered),
+            findings=[Finding(name=m.code, message=m.message, hint=m.hint) for m in ordered],
+        )
+        error.hint = first.hint
+        error.code, error.marks = first.code, tuple(ordered)
+        error.line, error.column = first.position(text)
+        return error
 
 
 class ConfigError(ForeknowError, ValueError):
@@ -106,8 +158,16 @@ class SourceError(ForeknowError, OSError):
         return str(self.args[0])
 
 
+class QueryError(ForeknowError, ValueError):
+    """A predictive query is not understood, or doesn't fit the schema. Raised before data is read.
+
+    ``marks`` holds all that was found, in the order of the text; ``code``, ``line``, ``column`` and ``hint`` are the
+    first one's.
+    """
+
+
 class TaskError(ForeknowError, ValueError):
-    """A task or its tables can't be used."""
+    """A task or its tables can't be used. Those of a predictive query have a ``code`` and a place in its text."""
 
 
 class StoreError(ForeknowError, OSError):

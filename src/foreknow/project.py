@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from foreknow.errors import ConfigError, Finding, near_match, raise_findings
 from foreknow.schema.question import Comments
 from foreknow.schema.table import Column, ForeignKey, Schema, Table
 from foreknow.task.audit.names import check_allowed
 from foreknow.task.metric import default_metric
+from foreknow.task.query.duration import read_duration
+from foreknow.task.split import SplitSettings
 from foreknow.task.task import EntityTask
 from foreknow.train.config import TrainConfig, check_config
 from foreknow.types import Stype, TaskType
@@ -31,7 +33,9 @@ __all__ = ["Project", "build_schema", "load_project", "make_config", "project_te
 FILE_NAME = "foreknow.yaml"
 
 
-SHORT, LONG = "\0short", "\0long"  # tags of two ways to write one thing; YAML can't hold a NUL, so no name is like them
+# Tags of several ways to write one thing; YAML can't hold a NUL, so no name is like them.
+SHORT, LONG = "\0short", "\0long"
+TABLES, QUERY, LABELS = "\0tables", "\0query", "\0labels"
 
 
 def _long_if(*kinds: type) -> Discriminator:
@@ -86,21 +90,94 @@ def _entity_form(value: Any) -> str:
     return LONG if isinstance(value, EntityFile) or isinstance(columns, list) else SHORT
 
 
-class TaskFile(_Strict):
-    """One task of the project file."""
+EntityForm = Annotated[
+    Annotated[EntityFile, Tag(LONG)] | Annotated[dict[str, str], Tag(SHORT)], Discriminator(_entity_form)
+]
 
-    tables: dict[str, str]
-    type: TaskType
-    entity: Annotated[
-        Annotated[EntityFile, Tag(LONG)] | Annotated[dict[str, str], Tag(SHORT)], Discriminator(_entity_form)
-    ]
-    label: str
-    time: str | None = None
+
+def _entity_type(type_: TaskType) -> TaskType:
+    if type_.is_link:
+        raise ValueError(f"'{type_}' needs a query, with RANK")
+    return type_
+
+
+def _length(text: str) -> str:
+    read_duration(text)
+    return text
+
+
+EntityType = Annotated[TaskType, AfterValidator(_entity_type)]
+Length = Annotated[str, AfterValidator(_length)]
+
+
+class _AnyTask(_Strict):
     metric: str | None = None
     inclusive: bool = True
     context_until: dt.datetime | None = None
-    known: list[str] = []
     allow: list[str] = []
+
+
+class TaskFile(_AnyTask):
+    """A task over finished task tables, or a SELECT for each."""
+
+    tables: dict[str, str]
+    type: EntityType
+    entity: EntityForm
+    label: str
+    time: str | None = None
+    known: list[str] = []
+
+
+class _SplitTask(_AnyTask):
+    every: Length | None = None
+    start: dt.datetime | None = None
+    val_time: dt.datetime | None = None
+    test_time: dt.datetime | None = None
+    eval_times: int = Field(default=1, ge=1)
+    embargo: Length | None = None
+    data_end: dt.datetime | None = None
+
+    def split_settings(self) -> SplitSettings:
+        """The settings of the grid."""
+        names = {f.name for f in fields(SplitSettings)}
+        return SplitSettings.read({k: getattr(self, k) for k in type(self).model_fields if k in names})
+
+
+class QueryTaskFile(_SplitTask):
+    """A task from a predictive query."""
+
+    query: str
+    active_within: Length | None = None
+    as_of: dt.datetime | None = None
+
+
+class LabelsTaskFile(_SplitTask):
+    """A task from one SELECT of entity, seed time and label over the table ``seed_times``."""
+
+    labels: str
+    horizon: Length
+    type: EntityType
+    entity: EntityForm
+    label: str = "label"
+    time: str = "seed_time"
+    known: list[str] = []
+
+
+AnyTaskFile = TaskFile | QueryTaskFile | LabelsTaskFile
+_TASK_MODELS: dict[str, type[AnyTaskFile]] = {TABLES: TaskFile, QUERY: QueryTaskFile, LABELS: LabelsTaskFile}
+
+
+def _task_form(value: Any) -> str:
+    if isinstance(value, BaseModel):
+        return next(tag for tag, model in _TASK_MODELS.items() if type(value) is model)
+    given = value if isinstance(value, dict) else {}
+    return QUERY if "query" in given else LABELS if "labels" in given else TABLES
+
+
+TaskForm = Annotated[
+    Annotated[TaskFile, Tag(TABLES)] | Annotated[QueryTaskFile, Tag(QUERY)] | Annotated[LabelsTaskFile, Tag(LABELS)],
+    Discriminator(_task_form),
+]
 
 
 class ProjectFile(_Strict):
@@ -109,7 +186,7 @@ class ProjectFile(_Strict):
     dataset: str | None = None
     source: str
     tables: dict[str, TableFile] | None = None
-    tasks: dict[str, TaskFile] = {}
+    tasks: dict[str, TaskForm] = {}
     train: dict[str, Any] = {}
 
 
@@ -126,11 +203,11 @@ class Project:
         """Name of the data set; the source's name if the file gives none."""
         return self.file.dataset or Path(self.file.source).name.split(".")[0] or "Dataset"
 
-    def task(self, name: str) -> EntityTask:
-        """A task by name.
+    def task(self, name: str) -> AnyTaskFile:
+        """What the file says of a task.
 
         Raises:
-            ConfigError: There is no such task, or it makes no sense.
+            ConfigError: There is no such task.
         """
         if name not in self.file.tasks:
             match = near_match(name, self.file.tasks)
@@ -139,7 +216,7 @@ class Project:
                 f"there is no task '{name}'",
                 hint=(f"did you mean '{match}'? " if match else "") + f"Tasks of the project: {known}.",
             )
-        return task_from_file(name, self.file.tasks[name])
+        return self.file.tasks[name]
 
 
 class _Loader(yaml.SafeLoader):
@@ -225,8 +302,8 @@ def _type_hints(cls: type) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
 
-def task_from_file(name: str, file: TaskFile) -> EntityTask:
-    """A task from its part of the project file."""
+def task_from_file(name: str, file: TaskFile | LabelsTaskFile, made: Mapping[str, str] | None = None) -> EntityTask:
+    """A task from its part of the project file; `made` are the tables made from its labels."""
     if isinstance(file.entity, EntityFile):
         table, columns = file.entity.table, tuple(file.entity.columns)
         key = tuple(file.entity.to) or columns
@@ -243,9 +320,8 @@ def task_from_file(name: str, file: TaskFile) -> EntityTask:
         key = tuple(k for _, _, k in targets.values())
     if len(key) != len(columns):
         raise ConfigError(f"task '{name}': entity has {len(columns)} columns but to: names {len(key)}")
-    until = file.context_until
-    if until is not None and until.tzinfo is None:
-        until = until.replace(tzinfo=dt.UTC)
+    if made is None:
+        made = file.tables if isinstance(file, TaskFile) else {}
     return EntityTask(
         name=name,
         type=file.type,
@@ -255,21 +331,30 @@ def task_from_file(name: str, file: TaskFile) -> EntityTask:
         label=file.label,
         time=file.time,
         metric=file.metric or default_metric(file.type),
-        tables=file.tables,
+        tables=made,
         inclusive=file.inclusive,
-        context_until=None if until is None else int(until.timestamp()),
+        context_until=frozen_until(file),
         known=tuple(file.known),
         allow=check_allowed(file.allow),
     )
 
 
-def parse_task(name: str, value: Mapping[str, Any]) -> EntityTask:
+def frozen_until(file: AnyTaskFile) -> int | None:
+    """``context_until`` as Unix seconds."""
+    until = file.context_until
+    if until is not None and until.tzinfo is None:
+        until = until.replace(tzinfo=dt.UTC)
+    return None if until is None else int(until.timestamp())
+
+
+def parse_task(name: str, value: Mapping[str, Any]) -> AnyTaskFile:
     """A task from plain values, as they stand under ``tasks:``.
 
     Raises:
         ConfigError: Unknown fields and wrong types, with near matches.
     """
-    return task_from_file(name, _validate(TaskFile, dict(value), f"task '{name}'"))
+    file: AnyTaskFile = _validate(_TASK_MODELS[_task_form(value)], dict(value), f"task '{name}'")
+    return file
 
 
 def build_schema(
@@ -449,16 +534,10 @@ def _validate(model: type[Any], value: Any, where: str) -> Any:
 
 
 def _finding(model: type[BaseModel], error: Any) -> Finding:
-    path = [str(p) for p in error["loc"] if p not in (SHORT, LONG, "[key]")]
+    path = [str(p) for p in error["loc"] if p not in (SHORT, LONG, TABLES, QUERY, LABELS, "[key]")]
     at, given, kind = ".".join(path), error.get("input"), error["type"]
     if kind == "extra_forbidden":
         place = _model_at(model, error["loc"][:-1])
-        if path[-1] == "query" and place is TaskFile:
-            return Finding(
-                name="unsupported-field",
-                message=f"{at}: predictive queries are not part of this version",
-                hint="give finished task tables or SQL under tables: {train: ..., validation: ..., test: ...}",
-            )
         match = near_match(path[-1], place.model_fields)
         return Finding(
             name="unknown-field",
@@ -475,17 +554,23 @@ def _finding(model: type[BaseModel], error: Any) -> Finding:
         )
     message = f"{at}: {error['msg'].lower()}"
     hint = None
-    if kind in ("model_type", "dict_type"):
+    if kind == "value_error":
+        message = f"{at}: {error['ctx']['error']}"
+    elif kind in ("model_type", "dict_type"):
         message = f"{at}: fields are expected here, as in {{name: value}}"
     elif kind == "string_type" and isinstance(given, int | float | dt.date | None):
         hint = "in quotes it is a text"
-    shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
+    is_plain = isinstance(given, str | int | float | bool) and kind != "value_error"  # our own messages say it
+    shown = f" (given: {given!r})" if is_plain else ""
     return Finding(name="bad-value", message=message + shown, hint=hint)
 
 
 def _model_at(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel]:
     """The model a location stands in."""
     if model is ProjectFile and len(loc) > 1:
-        return _model_at(TableFile if loc[0] == "tables" else TaskFile, loc[2:])
+        if loc[0] == "tables":
+            return _model_at(TableFile, loc[2:])
+        tag = loc[2] if len(loc) > 2 else TABLES
+        return _model_at(_TASK_MODELS.get(tag, TaskFile), loc[3:])
     inner: dict[str, type[BaseModel]] = {"columns": ColumnFile, "links": LinkFile, "entity": EntityFile}
     return inner[loc[0]] if loc else model

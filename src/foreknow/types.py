@@ -42,8 +42,15 @@ class TaskType(StrEnum):
     MULTICLASS = "multiclass_classification"
     MULTILABEL = "multilabel_classification"
     REGRESSION = "regression"
+    LINK = "link_prediction"
+    REPEATED_LINK = "repeated_link_prediction"
 
     @property
     def is_classification(self) -> bool:
         """Whether predictions are classes with probabilities."""
-        return self is not TaskType.REGRESSION
+        return self in (TaskType.BINARY, TaskType.MULTICLASS, TaskType.MULTILABEL)
+
+    @property
+    def is_link(self) -> bool:
+        """Whether predictions are rows of another table."""
+        return self in (TaskType.LINK, TaskType.REPEATED_LINK)

@@ -16,7 +16,7 @@ from foreknow.types import DAY_S, TaskType
 pytestmark = pytest.mark.filterwarnings("error")
 
 NOW = START + 300 * DAY_S
-BINARY, MULTICLASS, MULTILABEL, REGRESSION = TaskType
+BINARY, MULTICLASS, MULTILABEL, REGRESSION, *_ = TaskType
 
 
 @pytest.fixture(scope="module")

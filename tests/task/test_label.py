@@ -15,7 +15,7 @@ from foreknow.task import label
 from foreknow.task.label import LabelEncoding, encode_labels, fit_labels, infer_task_type
 from foreknow.types import TaskType
 
-BINARY, MULTICLASS, MULTILABEL, REGRESSION = TaskType
+BINARY, MULTICLASS, MULTILABEL, REGRESSION, *_ = TaskType
 NAN = float("nan")
 
 

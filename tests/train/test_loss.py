@@ -14,7 +14,7 @@ from foreknow.types import TaskType
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-BINARY, MULTICLASS, MULTILABEL, REGRESSION = TaskType
+BINARY, MULTICLASS, MULTILABEL, REGRESSION, *_ = TaskType
 
 
 def labels_of(task_type, shares=(), **scale):

@@ -16,7 +16,7 @@ from foreknow.types import TaskType
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-BINARY, MULTICLASS, MULTILABEL, REGRESSION = TaskType
+BINARY, MULTICLASS, MULTILABEL, REGRESSION, *_ = TaskType
 
 
 def line(axes, label):

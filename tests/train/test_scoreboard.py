@@ -18,7 +18,7 @@ from foreknow.types import DAY_S, Stype, TaskType
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-BINARY, MULTICLASS, MULTILABEL, REGRESSION = TaskType
+BINARY, MULTICLASS, MULTILABEL, REGRESSION, *_ = TaskType
 
 
 def split(target):

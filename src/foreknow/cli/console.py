@@ -23,6 +23,7 @@ from foreknow.errors import (
     ForeknowError,
     MissingExtraError,
     PredictionError,
+    QueryError,
     SchemaError,
     SinkError,
     SourceError,
@@ -43,6 +44,7 @@ __all__ = [
     "fail",
     "fail_otherwise",
     "finite",
+    "is_sentence",
     "open_project",
     "open_task",
     "out",
@@ -71,6 +73,7 @@ MENDABLE = (
     ConfigError,
     SchemaError,
     SourceError,
+    QueryError,
     TaskError,
     SinkError,
     PredictionError,
@@ -107,11 +110,14 @@ def open_project(where: Path) -> Database:
 
 
 def open_task(where: Path, name: str) -> BoundTask:
-    """Open a task of a project file.
+    """Open a task of a project file, or make one from a predictive query.
 
     Raises:
         ConfigError: There is no project file, or no such task in it.
+        QueryError: The query is not understood, or doesn't fit the schema.
     """
+    if is_sentence(name):
+        return open_project(where).ask(name)
     is_project = where.suffix in (".yaml", ".yml") or (where / "foreknow.yaml").is_file()
     if where.exists() and not is_project:
         place = "the working directory" if where == Path(".") else f"'{where}'"
@@ -123,6 +129,13 @@ def open_task(where: Path, name: str) -> BoundTask:
     return open_project(where).task(name)
 
 
+def is_sentence(text: str) -> bool:
+    """Whether a task is given as a predictive query rather than by its name."""
+    words = [line.split("--")[0].split() for line in text.splitlines()]
+    first = next((w[0] for w in words if w), "")
+    return first.upper() == "PREDICT" and len(text.split()) > 1
+
+
 def print_json(value: Any) -> None:
     """One JSON object on stdout; numbers JSON doesn't know become null."""
     sys.stdout.write(json.dumps(_plain(value), indent=1, default=_text) + "\n")
@@ -131,7 +144,9 @@ def print_json(value: Any) -> None:
 
 def fail(error: ForeknowError, *, as_json: bool) -> int:
     """Print an error of ours; returns the exit status."""
-    _say(err, str(error), "bold red", type(error).__name__ + ": ")
+    kind = type(error).__name__
+    has_kind = str(error).startswith(f"{kind} ")  # errors that point into a query name themselves, each time
+    _say(err, str(error), "bold red", "" if has_kind else f"{kind}: ")
     status = 2 if isinstance(error, MENDABLE) else 1
     return fail_otherwise(type(error).__name__, str(error), as_json=as_json, status=status, findings=error.findings)
 

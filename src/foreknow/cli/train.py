@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
@@ -27,23 +28,46 @@ from foreknow.cli.console import (
 )
 from foreknow.errors import ConfigError
 
-TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="Name of a task of the project file.")]
+if TYPE_CHECKING:
+    from foreknow.database import BoundTask
+
+TaskArgument = Annotated[
+    str, typer.Argument(metavar="TASK", help="A task of the project file, or a predictive query: PREDICT ...")
+]
 
 
-def task(name: TaskArgument, project: ProjectOption = Path("."), json: JsonOption = False) -> None:
+def task(
+    name: TaskArgument,
+    project: ProjectOption = Path("."),
+    sql: Annotated[bool, typer.Option("--sql", help="Show the SQL of each split.", metavar="")] = False,
+    save: Annotated[
+        bool, typer.Option("--save", help="Write the task tables: NAME_train, NAME_validation, NAME_test.", metavar="")
+    ] = False,
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Save here instead: a DuckDB file, or a folder for Parquet files."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
     """Preview a task: rows, seed times and labels per split.
 
-    Nothing is trained. What is wrong with the task's tables is told, all of it
-    at once.
+    Nothing is trained. What is wrong with the task or its tables is told, all
+    of it at once. Of a predictive query it says in words what it means.
 
     [bold]Examples[/bold]
 
       foreknow task Churn
       foreknow task Churn --project shop --json
+      foreknow task "PREDICT COUNT(orders.*, 0, 30, days) = 0 FOR EACH users.id" --sql
     """
     from foreknow import workflow
 
     bound = open_task(project, name)
+    if bound.resolved is not None:
+        _preview(bound, sql=sql, save=save, to=to, json=json)
+        return
+    if sql or save or to is not None:
+        raise ConfigError("--sql, --save and --to go with predictive queries", hint="this task has tables already")
     with TerminalReporter(quiet=json, metric=bound.task.metric) as reporter:
         prepared = workflow.prepare(bound, reporter=reporter)
     splits = workflow.describe_splits(prepared)
@@ -60,6 +84,45 @@ def task(name: TaskArgument, project: ProjectOption = Path("."), json: JsonOptio
     text = f"{bound.experiment}, entity {bound.task.entity_table}, metric {bound.task.metric}"
     out.print(text, markup=False, soft_wrap=True)
     show_rows(splits)
+
+
+def _preview(bound: BoundTask, *, sql: bool, save: bool, to: Path | None, json: bool) -> None:
+    from foreknow import workflow
+
+    found = bound.preview()
+    saved = workflow.save_tables(bound, found.tables, to=to) if save or to is not None else {}
+    for finding in found.findings:
+        if finding.severity == "warning" and not json:
+            err.print(f"warning: {finding}", style="yellow", markup=False, soft_wrap=True)
+    if json:
+        print_json(
+            {
+                "task": bound.task.to_dict(),
+                "experiment": bound.experiment,
+                "explanation": list(found.explanation),
+                "splits": [dict(s) for s in found.splits],
+                "sql": dict(found.sql),
+                "saved": saved,
+                "findings": [f.to_dict() for f in found.findings],
+            }
+        )
+        return
+    for line in found.explanation:
+        out.print(line, markup=False, soft_wrap=True)
+    show_rows([_flat(split) for split in found.splits])
+    for split, statement in found.sql.items() if sql else ():
+        out.print(f"-- {split}\n{statement};\n", markup=False, soft_wrap=True)
+    for where in saved.values():
+        out.print(f"written: {where}", markup=False, soft_wrap=True)
+
+
+def _flat(split: Mapping[str, Any]) -> dict[str, Any]:
+    """A split's description as one row of a table; how pairs became rows only where it says something."""
+    row = {k: v for k, v in split.items() if k not in ("pairs", "existing", "eligible")}
+    for name, value in row.items():
+        if isinstance(value, dict):
+            row[name] = ", ".join(f"{k} {n:,}" for k, n in value.items()) or "0"
+    return row
 
 
 def train(
@@ -116,6 +179,7 @@ def train(
       foreknow train Churn --epochs 20 --set channels=64
       foreknow train Churn --register churn --alias champion
       foreknow train Churn --resume latest
+      foreknow train "PREDICT COUNT(orders.*, 0, 30, days) = 0 FOR EACH users.id"
     """
     from foreknow import workflow
     from foreknow.project import make_config
@@ -161,7 +225,7 @@ def train(
     if run.model_version:
         added = f", alias {alias}" if alias else ""
         out.print(f"registered: models:/{register}/{run.model_version}{added}", markup=False, soft_wrap=True)
-    table = shlex.quote(f"PREDICTIONS_{name.upper()}")
+    table = shlex.quote(f"PREDICTIONS_{bound.task.name.upper()}")
     out.print(f"\nnext: foreknow predict --run {run.run_id} --into {table}{where}", markup=False, soft_wrap=True)
     if run.url:
         out.print(f"      foreknow mlflow{where}   (the run's page)", markup=False, soft_wrap=True)

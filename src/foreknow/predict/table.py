@@ -37,7 +37,9 @@ class Lineage:
         }
 
 
-def predictions_table(keys: pa.Table, output: np.ndarray, labels: LabelEncoding, lineage: Lineage) -> pa.Table:
+def predictions_table(
+    keys: pa.Table, output: np.ndarray, labels: LabelEncoding, lineage: Lineage, *, top: int | None = None
+) -> pa.Table:
     """Keys and seed time, then the prediction, then the lineage.
 
     Args:
@@ -45,6 +47,7 @@ def predictions_table(keys: pa.Table, output: np.ndarray, labels: LabelEncoding,
         output: As ``predict.forward.outputs_to_predictions`` returns it.
         labels: Label encoding.
         lineage: Model, run and time.
+        top: Of a multilabel task, how many labels to give, the most probable first; all of at least one half if None.
 
     Returns:
         Classification: ``predicted_labels`` in the label's own type (a list for multilabel) and ``probs``: the
@@ -63,8 +66,12 @@ def predictions_table(keys: pa.Table, output: np.ndarray, labels: LabelEncoding,
         if labels.type is TaskType.MULTICLASS:
             columns["predicted_labels"] = _classes(labels).take(pa.array(output.argmax(axis=1)))
         else:
-            row, column = np.nonzero(output >= 0.5)
-            offsets = np.searchsorted(row, np.arange(len(output) + 1))
+            if top is None:
+                row, column = np.nonzero(output >= 0.5)
+                offsets = np.searchsorted(row, np.arange(len(output) + 1))
+            else:
+                best = np.argsort(-output, axis=1, kind="stable")[:, :top]
+                column, offsets = best.ravel(), np.arange(len(output) + 1) * best.shape[1]
             columns["predicted_labels"] = pa.LargeListArray.from_arrays(
                 pa.array(offsets), _classes(labels).take(pa.array(column))
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["is_instant", "seconds_sql"]
+__all__ = ["instant_sql", "is_instant", "seconds_sql", "utc_sql"]
 
 
 def is_instant(dtype: str) -> bool:
@@ -24,3 +24,23 @@ def seconds_sql(expression: str, dtype: str) -> str:
     count, unit = ("epoch_ns", 1_000_000_000) if dtype == "TIMESTAMP_NS" else ("epoch_us", 1_000_000)
     ticks = f"{count}({expression})"
     return f"CASE WHEN isfinite({expression}) THEN {ticks} // {unit} - ({ticks} % {unit} < 0)::BIGINT END"
+
+
+def instant_sql(expression: str, dtype: str) -> str:
+    """SQL for an instant as a UTC timestamp of whole seconds, rounded down as `seconds_sql` rounds.
+
+    Infinite instants stay so: compare them on the side where they don't count, or ask for `isfinite`.
+    """
+    exact = utc_sql(expression, dtype)
+    return exact if dtype in ("DATE", "TIMESTAMP_S") else f"date_trunc('second', {exact})"
+
+
+def utc_sql(expression: str, dtype: str) -> str:
+    """SQL for an instant as something that compares with UTC timestamps, exact to the microsecond, rounded down."""
+    if dtype == "VARCHAR":
+        return f"(TRY_CAST({expression} AS TIMESTAMPTZ) AT TIME ZONE 'UTC')"
+    if dtype == "TIMESTAMP WITH TIME ZONE":
+        return f"({expression} AT TIME ZONE 'UTC')"
+    if dtype == "TIMESTAMP_NS":  # a cast would round to the nearest microsecond
+        return f"make_timestamp(epoch_ns({expression}) // 1000 - (epoch_ns({expression}) % 1000 < 0)::BIGINT)"
+    return f"{expression}::TIMESTAMP" if dtype == "TIMESTAMP_MS" else expression

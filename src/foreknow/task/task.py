@@ -10,7 +10,7 @@ from typing import Any
 from foreknow.errors import Finding, TaskError, did_you_mean, raise_findings
 from foreknow.schema.table import Schema
 from foreknow.task.metric import metric as find_metric
-from foreknow.types import TaskType
+from foreknow.types import Stype, TaskType
 
 __all__ = ["SPLITS", "EntityTask", "check_task"]
 
@@ -38,6 +38,11 @@ class EntityTask:
         known: Columns of an entity's own row that are known although the row's time is after the seed time, such
             as the schedule of a flight that has not left. Everything else of such a row is hidden.
         allow: Findings of the leakage audit to let pass: ``NAME``, ``NAME:table`` or ``NAME:table.column``.
+        query: The predictive query the task was made from, if it was.
+        settings: Split settings of that query, as plain values.
+        hidden: Columns of the entity table the target is made of, and what they mean: they are no features.
+        num_outputs: Numbers per label.
+        top: Of a multilabel task, how many labels are predicted; those of at least one half if None.
     """
 
     name: str
@@ -53,6 +58,11 @@ class EntityTask:
     context_until: int | None = None
     known: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
+    query: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    hidden: Mapping[str, str] = field(default_factory=dict)
+    num_outputs: int = 1
+    top: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; the inverse of `from_dict`."""
@@ -70,6 +80,11 @@ class EntityTask:
             "context_until": self.context_until,
             "known": list(self.known),
             "allow": list(self.allow),
+            "query": self.query,
+            "settings": dict(self.settings),
+            "hidden": dict(self.hidden),
+            "num_outputs": self.num_outputs,
+            "top": self.top,
         }
 
     @classmethod
@@ -87,6 +102,20 @@ def is_query(text: str) -> bool:
         (True, False, False)
     """
     return _SQL.match(text) is not None
+
+
+def hide_target(task: EntityTask, schema: Schema) -> Schema:
+    """The schema without the columns a static target is made of: a model must not see what it is to predict."""
+    for column in task.hidden:
+        schema = schema.with_stype(task.entity_table, column, Stype.IGNORE)
+    return schema
+
+
+def show_target(task: EntityTask, schema: Schema) -> Schema:
+    """The inverse of `hide_target`."""
+    for column, stype in task.hidden.items():
+        schema = schema.with_stype(task.entity_table, column, Stype(stype))
+    return schema
 
 
 def check_task(task: EntityTask, schema: Schema) -> None:
@@ -125,8 +154,9 @@ def check_task(task: EntityTask, schema: Schema) -> None:
     for split in task.tables:
         if split not in SPLITS:
             error("unknown-split", f"there is no split '{split}'", did_you_mean(split, SPLITS, "splits"))
-    try:
-        find_metric(task.metric, task.type)
-    except TaskError as e:
-        error("metric", str(e))
+    if not task.type.is_link:
+        try:
+            find_metric(task.metric, task.type)
+        except TaskError as e:
+            error("metric", str(e))
     raise_findings(findings, TaskError, f"task '{task.name}'")

@@ -16,7 +16,7 @@ transactions (time ``ts``)
     5   2         11       2024-01-20  20     store
     6   2         11       2024-03-10         web       price missing
     7   3         10       2024-03-20  80     store
-    8   3         12       2024-03-31  60     store
+    8   3         12       2024-03-31  60     web       the last instant of the second window
     9   4         10       2024-04-02  80     web
     10  1         10       2024-03-05  75     web       same instant as 11
     11  1         11       2024-03-05  20     store
@@ -27,18 +27,19 @@ The same tables stand in the specification of predictive queries.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from foreknow.schema.table import Column, ForeignKey, Schema, Table
 from foreknow.types import Stype
 
-__all__ = ["PROJECT", "SEED_TIMES", "toy_schema", "write_toy"]
+__all__ = ["PROJECT", "SEED_TIMES", "SQL", "make_table", "toy_schema", "write_toy"]
 
 SEED_TIMES = (1706659200, 1709251200)
 """2024-01-31 and 2024-03-01, Unix seconds: 30 days apart."""
 
-_SQL = """
+SQL = """
 CREATE TABLE customers (
     customer_id BIGINT PRIMARY KEY, created_at TIMESTAMP, age BIGINT, tier VARCHAR, referred_by BIGINT);
 INSERT INTO customers VALUES
@@ -53,7 +54,7 @@ INSERT INTO transactions VALUES
     (1, 1, 10, '2024-01-05', 80, 'web'), (2, 1, 11, '2024-01-31', 20, 'store'),
     (3, 1, 10, '2024-02-15', 75, 'web'), (4, 1, 12, '2024-03-01', 60, 'web'),
     (5, 2, 11, '2024-01-20', 20, 'store'), (6, 2, 11, '2024-03-10', NULL, 'web'),
-    (7, 3, 10, '2024-03-20', 80, 'store'), (8, 3, 12, '2024-03-31', 60, 'store'),
+    (7, 3, 10, '2024-03-20', 80, 'store'), (8, 3, 12, '2024-03-31', 60, 'web'),
     (9, 4, 10, '2024-04-02', 80, 'web'), (10, 1, 10, '2024-03-05', 75, 'web'),
     (11, 1, 11, '2024-03-05', 20, 'store');
 """
@@ -100,25 +101,24 @@ train: {epochs: 2, channels: 8, num_neighbors: [4, 4], batch_size: 2}
 def write_toy(path: Path) -> Path:
     """Write the database to a new DuckDB file."""
     with duckdb.connect(str(path)) as connection:
-        connection.execute(_SQL)
+        connection.execute(SQL)
     return path
+
+
+def make_table(name: str, columns: str, **more: Any) -> Table:
+    """A table from ``column dtype stype, ...``; further fields of `Table` as they are."""
+    parts = [part.rsplit(" ", 2) for part in columns.split(", ")]
+    made = tuple(Column(name=column, dtype=dtype, stype=Stype(stype)) for column, dtype, stype in parts)
+    return Table(name=name, columns=made, **more)
 
 
 def toy_schema() -> Schema:
     """What the tables mean."""
-
-    def table(name: str, columns: str, **more: object) -> Table:
-        made = []
-        for part in columns.split(", "):
-            column, dtype, stype = part.rsplit(" ", 2)
-            made.append(Column(name=column, dtype=dtype, stype=Stype(stype)))
-        return Table(name=name, columns=tuple(made), **more)  # type: ignore[arg-type]
-
     return Schema(
         {
             t.name: t
             for t in (
-                table(
+                make_table(
                     "customers",
                     "customer_id BIGINT key, created_at TIMESTAMP timestamp, age BIGINT numerical, "
                     "tier VARCHAR categorical, referred_by BIGINT key",
@@ -126,12 +126,12 @@ def toy_schema() -> Schema:
                     foreign_keys=(ForeignKey(columns=("referred_by",), table="customers"),),
                     time_column="created_at",
                 ),
-                table(
+                make_table(
                     "articles",
                     "article_id BIGINT key, category VARCHAR categorical, list price DOUBLE numerical",
                     primary_key=("article_id",),
                 ),
-                table(
+                make_table(
                     "transactions",
                     "transaction_id BIGINT key, customer_id BIGINT key, article_id BIGINT key, ts TIMESTAMP timestamp, "
                     "price DOUBLE numerical, channel VARCHAR categorical",

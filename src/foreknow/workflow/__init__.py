@@ -4,7 +4,7 @@ Notebook, command line and engine call these functions; none of them prints. Lon
 does.
 """
 
-from foreknow.workflow.prediction import Prediction, evaluate, load_bundle, predict
+from foreknow.workflow.prediction import Prediction, evaluate, load_bundle, predict, save_tables
 from foreknow.workflow.prepared import Prepared, audit, describe_splits, prepare
 from foreknow.workflow.reporter import Reporter, Silent
 from foreknow.workflow.resume import find_resumable
@@ -25,5 +25,6 @@ __all__ = [
     "load_bundle",
     "predict",
     "prepare",
+    "save_tables",
     "train",
 ]

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from foreknow.bundle import Bundle
-from foreknow.database import Database
+from foreknow.database import BoundTask, Database
 from foreknow.errors import (
     Finding,
     PredictionError,
@@ -28,6 +30,7 @@ from foreknow.track.connect import connect
 from foreknow.track.registry import Registry
 from foreknow.train.scoreboard import score
 from foreknow.workflow.reporter import Reporter, Silent
+from foreknow.workflow.scoring import asks_itself, rows_to_score, to_seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +114,9 @@ def predict(
         run_id: The run whose model scores.
         model: Or a registered version.
         into: Name of the table to write.
-        table: A task table or SQL to predict for; the task's test table if neither this nor `at` is given.
-        at: Predict for all entities at this time instead.
+        table: A task table or SQL to predict for. If neither this nor `at` is given: what the task's query says (listed
+            ids, AS OF, rows without a value), else the task's test table.
+        at: Predict for all entities at this time instead; of a query's task, for all that WHERE keeps.
         to: Where to write instead of into the database: a DuckDB file, or a folder for Parquet.
         embeddings: Write the entities' vectors too, as ``PREDICTIONS_EMBEDDINGS_<COLUMN>_<ALIAS>``.
         overwrite: Replace tables that exist.
@@ -128,7 +132,7 @@ def predict(
     reporter = reporter or Silent()
     if table is not None and at is not None:
         raise PredictionError("a table and a time were both given", hint="give one of --table and --at")
-    seed_time = None if at is None else _seconds(at)
+    seed_time = None if at is None else to_seconds(at)
     sink = open_sink(to or _default_destination(database))
     sink.check([into], overwrite=overwrite)
     bundle, label = load_bundle(database, run_id=run_id, model=model, tracking_uri=tracking_uri)
@@ -137,17 +141,20 @@ def predict(
         alias = into.removeprefix("PREDICTIONS_")
         names.append(f"PREDICTIONS_EMBEDDINGS_{'_'.join(bundle.task.entity_columns).upper()}_{alias}")
     sink.check(names, overwrite=overwrite)
+    asks = table is None and asks_itself(bundle.task, at)
     query = table if table is not None else bundle.task.tables.get("test")
-    if query is None and at is None:
+    if query is None and at is None and not asks:
         raise PredictionError(
             f"task '{bundle.task.name}' has no test table", hint="say what to predict for: --table NAME, or --at TIME"
         )
-    extra = (query,) if at is None and query is not None and not is_query(query) else ()
+    extra = (query,) if at is None and not asks and query is not None and not is_query(query) else ()
     reporter.stage("reading tables")
     predictor = Predictor(
         bundle, database.source, database.workspace, extra_tables=extra, device=device, progress=reporter.stage
     )
-    if at is not None:
+    if asks:
+        rows = rows_to_score(predictor, seed_time)
+    elif at is not None:
         rows = predictor.all_entities(None if bundle.task.time is None else seed_time)
     else:
         assert query is not None
@@ -164,7 +171,7 @@ def predict(
     lineage = Lineage(
         model_version=label, run_id=str(bundle.info.get("run_id", "")), predicted_at=dt.datetime.now(dt.UTC)
     )
-    written = {into: predictions_table(result.keys, result.output, bundle.labels, lineage)}
+    written = {into: predictions_table(result.keys, result.output, bundle.labels, lineage, top=bundle.task.top)}
     if result.vectors is not None:
         written[names[1]] = embeddings_table(result.keys, result.vectors, lineage)
     before = {t: database.source.signature(t) for t in predictor.snapshot.tables}
@@ -214,6 +221,29 @@ def evaluate(
     return score(bundle.labels, encode_labels(bundle.labels, rows.labels), result.output)
 
 
+def save_tables(bound: BoundTask, tables: Mapping[str, pa.Table], *, to: Path | None = None) -> dict[str, str]:
+    """Write task tables as ``<task>_train``, ``<task>_validation`` and ``<task>_test``; never over others.
+
+    Args:
+        bound: The task.
+        tables: Its tables, by split.
+        to: A DuckDB file or a folder, if not the database itself.
+
+    Returns:
+        Where each went, as a person would say it.
+
+    Raises:
+        SinkError: One of them exists already; nothing was written.
+    """
+    database = bound.database
+    sink = open_sink(to or _default_destination(database))
+    before = {t: database.source.signature(t) for t in bound.snapshot().tables}
+    named = {f"{bound.task.name.lower()}_{split}": table for split, table in tables.items()}
+    where = sink.write(named, overwrite=False)
+    resign(database.source, database.workspace, before)
+    return where
+
+
 def _default_destination(database: Database) -> Path:
     """Predictions go into the DuckDB file they are about; for a folder of files, into ``_predictions`` below it."""
     path = Path(database.source.uri)
@@ -222,19 +252,3 @@ def _default_destination(database: Database) -> Path:
     if path.name.lower().endswith((".csv", ".tsv", ".gz", ".zst", ".parquet")):
         return path.parent / "_predictions"
     return path
-
-
-def _seconds(at: str | dt.datetime | dt.date | int) -> int:
-    """Unix seconds of a moment; without a zone it is UTC."""
-    if isinstance(at, int):
-        return at
-    if isinstance(at, str):
-        try:
-            at = dt.datetime.fromisoformat(at)
-        except ValueError as e:
-            raise PredictionError(f"'{at}' is no time", hint="write 2020-09-22 or 2020-09-22T12:00") from e
-    if not isinstance(at, dt.datetime):
-        at = dt.datetime(at.year, at.month, at.day)
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=dt.UTC)
-    return int(at.timestamp())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from foreknow.database import BoundTask
 from foreknow.errors import Finding, TaskError
@@ -18,6 +19,7 @@ from foreknow.sample.loader import Seeds
 from foreknow.source.snapshot import Snapshot
 from foreknow.task.audit import Audit, audit_task, check_allowed
 from foreknow.task.label import LabelEncoding, encode_labels, fit_labels
+from foreknow.task.query.labels import compute_labels
 from foreknow.task.table import NO_TIME, TaskTable, read_task_table
 from foreknow.task.task import EntityTask
 from foreknow.train.config import TrainConfig
@@ -77,7 +79,7 @@ def prepare(
     reporter.stage("building the graph")
     store = build_graph(
         read.snapshot,
-        bound.database.schema,
+        bound.schema,
         bound.database.workspace,
         key_features=config.shallow_embeddings,
         progress=reporter.stage,
@@ -125,12 +127,27 @@ def audit(bound: BoundTask, *, allow: Sequence[str] = (), reporter: Reporter | N
 def _audit(bound: BoundTask, read: _Read, allow: Sequence[str], reporter: Reporter) -> Audit:
     reporter.stage("looking for leaks")
     return audit_task(
-        read.snapshot, bound.database.schema, bound.task, read.tables, read.labels, now=int(time.time()), allow=allow
+        read.snapshot, bound.schema, bound.task, read.tables, read.labels, now=int(time.time()), allow=allow
     )
+
+
+def _check_trainable(task: EntityTask) -> None:
+    """Refuse what can be previewed but not learnt by this version."""
+    what = None
+    if task.type.is_link:
+        what = f"{task.type} (RANK of a foreign key)"
+    elif task.num_outputs > 1:
+        what = f"regression with {task.num_outputs} numbers per label (FORECAST)"
+    if what is not None:
+        raise TaskError(
+            f"task '{task.name}' is {what}, which is not yet trainable",
+            hint="its task tables can be seen and saved: foreknow task, with --save",
+        )
 
 
 def _read(bound: BoundTask, config: TrainConfig, reporter: Reporter) -> _Read:
     task = bound.task
+    _check_trainable(task)
     findings: list[Finding] = bound.database.check()
     missing = [s for s in ("train", "validation") if s not in task.tables]
     if missing:
@@ -141,8 +158,13 @@ def _read(bound: BoundTask, config: TrainConfig, reporter: Reporter) -> _Read:
     reporter.stage("reading tables")
     snapshot = bound.snapshot()
     reporter.stage("reading the task")
+    rows: Mapping[str, str | pa.Table] = task.tables
+    if bound.resolved is not None:
+        made = compute_labels(bound.resolved, snapshot)
+        rows = {k: s.rows for k, s in made.splits.items()}
+        findings += made.findings
     tables = {}
-    for split, query in task.tables.items():
+    for split, query in rows.items():
         is_test = split == "test"
         tables[split] = read_task_table(snapshot, task, split, query, need_label=not is_test, keep_unlabelled=is_test)
         findings += tables[split].findings

@@ -292,7 +292,7 @@ class _Training:
     def _log_inputs(self, tracker: MLflowTracker, folder: Path) -> None:
         database, task = self.bound.database, self.task
         tracker.log_params({**asdict(self.config), "task": {k: v for k, v in task.to_dict().items() if k != "tables"}})
-        dataset = project_text(database.schema, dataset=database.dataset, source=database.project.file.source)
+        dataset = project_text(self.bound.schema, dataset=database.dataset, source=database.project.file.source)
         (folder / "dataset.yaml").write_text(dataset)
         settings = {"task": task.to_dict(), "train": _plain(asdict(self.config))}
         (folder / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
@@ -322,7 +322,7 @@ class _Training:
         from foreknow.schema.diagram import to_dot, to_svg
 
         counts = {n: t.num_rows for n, t in self.prepared.snapshot.tables.items()}
-        return to_svg(to_dot(self.bound.database.schema, row_counts=counts)).decode()
+        return to_svg(to_dot(self.bound.schema, row_counts=counts)).decode()
 
     def _outputs(self, split: str, result: FitResult) -> np.ndarray:
         seeds = self.prepared.splits[split].seeds
@@ -398,7 +398,7 @@ class _Training:
     def _bundle(self, tracker: MLflowTracker, result: FitResult, metrics: Mapping[str, Mapping[str, float]]) -> Bundle:
         database = self.bound.database
         return Bundle(
-            schema=database.schema,
+            schema=self.bound.schema,
             task=self.task,
             labels=self.prepared.labels,
             encoding=self.encoding,
