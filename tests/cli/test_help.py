@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import shlex
 
 import pytest
 import typer
@@ -58,7 +59,7 @@ def test_examples_can_be_parsed(words, text):
     """Options in examples exist, required ones are given."""
     command = typer.main.get_command(app)
     for example in examples(text):
-        arguments = example.split()[1:]
+        arguments = shlex.split(example)[1:]
         found = command
         while hasattr(found, "commands"):
             found = found.commands[arguments.pop(0)]

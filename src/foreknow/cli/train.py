@@ -58,7 +58,7 @@ def task(
 
       foreknow task Churn
       foreknow task Churn --project shop --json
-      foreknow task "PREDICT COUNT(orders.*, 0, 30, days) = 0 FOR EACH users.id" --sql
+      foreknow task "PREDICT COUNT(orders.*, 0, 30) = 0 FOR EACH users.id" --sql
     """
     from foreknow import workflow
 
