@@ -23,6 +23,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from foreknow.api import audit, open, predict, train
+    from foreknow.client import Client, Job
     from foreknow.database import BoundTask, Database, Inspection
     from foreknow.errors import Finding, ForeknowError
     from foreknow.task.audit import Audit
@@ -32,10 +33,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Audit",
     "BoundTask",
+    "Client",
     "Database",
     "Finding",
     "ForeknowError",
     "Inspection",
+    "Job",
     "Prediction",
     "Run",
     "TrainConfig",
@@ -48,10 +51,12 @@ __all__ = [
 _WHERE = {
     "Audit": "foreknow.task.audit",
     "BoundTask": "foreknow.database",
+    "Client": "foreknow.client",
     "Database": "foreknow.database",
     "Finding": "foreknow.errors",
     "ForeknowError": "foreknow.errors",
     "Inspection": "foreknow.database",
+    "Job": "foreknow.client",
     "Prediction": "foreknow.workflow",
     "Run": "foreknow.workflow",
     "TrainConfig": "foreknow.train.config",

@@ -13,6 +13,12 @@
     │   └── UnknownModelError (LookupError) it knows no such run, model, version or alias
     ├── PredictionError     (ValueError)   the model doesn't fit the data it is asked to score
     ├── SinkError           (ValueError)   a prediction table exists already or can't be written
+    ├── EngineError         (RuntimeError) the job engine can't start, go on or be reached
+    │   ├── JobError        (RuntimeError) a job failed or was canceled, or can't be asked for that now
+    │   │   └── JobTimeoutError (TimeoutError) a job didn't end while somebody waited for it
+    │   └── UnknownJobError (LookupError)  there is no such job
+    ├── ResourceError       (MemoryError)  there is not enough memory for what was asked
+    ├── AccessError         (PermissionError) a token is missing or wrong, or a path is out of bounds
     └── MissingExtraError   (ImportError)  an optional package is not installed
 
 A message says what is wrong, where, with which values and how many, and what to do next. Checks collect
@@ -27,13 +33,18 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 __all__ = [
+    "AccessError",
     "ConfigError",
+    "EngineError",
     "Finding",
     "ForeknowError",
+    "JobError",
+    "JobTimeoutError",
     "Mark",
     "MissingExtraError",
     "PredictionError",
     "QueryError",
+    "ResourceError",
     "SamplingError",
     "SchemaError",
     "SinkError",
@@ -42,7 +53,9 @@ __all__ = [
     "TaskError",
     "TrackingError",
     "TrainingError",
+    "UnknownJobError",
     "UnknownModelError",
+    "error_from_dict",
     "near_match",
     "raise_findings",
 ]
@@ -142,6 +155,13 @@ class ForeknowError(Exception):
         error.line, error.column = first.position(text)
         return error
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; `error_from_dict` makes the error again. ``code`` and place only if there are any."""
+        found = [f.to_dict() for f in self.findings]
+        value = {"type": type(self).__name__, "message": str(self), "hint": self.hint, "findings": found}
+        place = {"code": self.code, "line": self.line, "column": self.column}
+        return value | {k: v for k, v in place.items() if v is not None}
+
 
 class ConfigError(ForeknowError, ValueError):
     """A project file, option or parameter is not understood."""
@@ -206,6 +226,61 @@ class MissingExtraError(ForeknowError, ImportError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"'{package}' is not installed", hint=f"pip install 'foreknow[{extra}]'")
+
+
+class EngineError(ForeknowError, RuntimeError):
+    """The job engine can't start, go on, or be reached."""
+
+
+class JobError(EngineError):
+    """A job failed or was canceled, or what was asked of it is not possible in the state it is in."""
+
+
+class JobTimeoutError(JobError, TimeoutError):
+    """A job didn't end while somebody waited for it. It goes on."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class UnknownJobError(EngineError, LookupError):
+    """There is no such job."""
+
+
+class ResourceError(ForeknowError, MemoryError):
+    """There is not enough memory for what was asked."""
+
+
+class AccessError(ForeknowError, PermissionError):
+    """A token is missing or wrong, or a path lies where requests may not reach."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def error_from_dict(value: Mapping[str, Any]) -> ForeknowError:
+    """The error `ForeknowError.to_dict` described, of the same class and with the same text.
+
+    A class that isn't known here (an error of Python's own, say) becomes an `EngineError`.
+
+    Example:
+        >>> error_from_dict(ConfigError("no task 'Chrun'", hint="did you mean 'Churn'?").to_dict())
+        ConfigError("no task 'Chrun'\\nHint: did you mean 'Churn'?")
+    """
+    found = globals().get(str(value.get("type")))
+    text, known = str(value.get("message", "")), Finding.__dataclass_fields__
+    findings = [Finding(**{k: v for k, v in f.items() if k in known}) for f in value.get("findings") or ()]
+    error: ForeknowError
+    if found is MissingExtraError:  # made of a package and an extra, not of a text
+        error = MissingExtraError.__new__(MissingExtraError)
+        ForeknowError.__init__(error, text, findings=findings)
+    elif isinstance(found, type) and issubclass(found, ForeknowError):
+        error = found(text, findings=findings)
+    else:
+        error = EngineError(f"{value.get('type')}: {text}", findings=findings)
+    error.hint = value.get("hint")
+    error.code, error.line, error.column = value.get("code"), value.get("line"), value.get("column")
+    return error
 
 
 def near_match(name: str, names: Iterable[str]) -> str | None:

@@ -127,7 +127,7 @@ def test_a_quiet_reporter_is_quiet(capsys):
     with console.TerminalReporter(quiet=True) as reporter:
         reporter.stage("reading tables")
         reporter.finding(Finding(name="x", message="y"))
-        reporter.run_started("name", "http://x", 3, 1)
+        reporter.run_started("id", "name", "http://x", 3, 1)
         reporter.on_step(1, 1, 2, 0.5)
         reporter.on_evaluate(1, 2)
     assert capsys.readouterr() == ("", "")

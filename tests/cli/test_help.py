@@ -34,7 +34,8 @@ def examples(text):
 def test_every_command_is_here():
     assert {" ".join(words) for words, _ in COMMANDS} == {
         *("demo", "inspect", "task", "audit", "train", "evaluate", "predict", "mlflow", "doctor"),
-        *("models list", "models register", "hm generate", "hm import"),
+        *("models list", "models register", "hm generate", "hm import", "up", "status", "down"),
+        *(f"jobs {name}" for name in ("list", "show", "logs", "submit", "cancel", "retry")),
     }
 
 

@@ -64,7 +64,7 @@ class Actor(Silent):
         self._acts = {int(name.removeprefix("after_")): act for name, act in acts.items()}
         self.findings, self.run_id = [], None
 
-    def run_started(self, run_name, url, num_parameters, num_epochs):
+    def run_started(self, run_id, run_name, url, num_parameters, num_epochs):
         self.run_id = re.search(r"/runs/([0-9a-f]+)\?", url)[1]
 
     def finding(self, finding):

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -14,7 +15,15 @@ import psutil
 import pytest
 
 from foreknow.errors import TrackingError
-from foreknow.track.server import MLflowServer, free_port, is_same_process, stop_group, this_process
+from foreknow.track.server import (
+    BORN,
+    MLflowServer,
+    _drop_unborn_store,
+    free_port,
+    is_same_process,
+    stop_group,
+    this_process,
+)
 
 pytestmark = pytest.mark.xdist_group("mlflow")
 
@@ -176,3 +185,34 @@ def test_a_group_is_ended_children_first_asked_then_killed():
     wait_until(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE)
     stop_group(process.pid)  # gone already
     process.stdout.close()
+
+
+def store(path, *statements):
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+
+
+def test_a_database_whose_server_was_killed_while_making_it_is_made_anew(tmp_path):
+    store(tmp_path / "mlflow.db", "CREATE TABLE experiments (x)", "CREATE TABLE runs (x)")
+    (tmp_path / "mlflow.db-journal").touch()
+    _drop_unborn_store(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("table", ["runs", "registered_models"])
+def test_a_database_that_holds_anything_stays(tmp_path, table):
+    store(tmp_path / "mlflow.db", f"CREATE TABLE {table} (x)", f"INSERT INTO {table} VALUES (1)")
+    _drop_unborn_store(tmp_path)
+    assert (tmp_path / "mlflow.db").exists()
+
+
+def test_a_database_whose_server_has_answered_stays(tmp_path):
+    store(tmp_path / "mlflow.db", "CREATE TABLE runs (x)")
+    (tmp_path / BORN).touch()
+    _drop_unborn_store(tmp_path)
+    (tmp_path / BORN).unlink()
+    (tmp_path / "mlflow.db").write_bytes(b"no database" * 100)
+    _drop_unborn_store(tmp_path)
+    assert (tmp_path / "mlflow.db").exists()

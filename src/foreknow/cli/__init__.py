@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from foreknow.cli import audit, demo, doctor, hm, inspect, mlflow, models, predict, train
+from foreknow.cli import audit, demo, doctor, hm, inspect, jobs, mlflow, models, predict, train, up
 from foreknow.cli.console import fail, fail_otherwise, show_logs
 
 HELP = """\
@@ -51,6 +51,10 @@ app.command("train")(train.train)
 app.command("evaluate")(predict.evaluate)
 app.command("predict")(predict.predict)
 app.add_typer(models.app, name="models")
+app.command("up")(up.up)
+app.command("status")(up.status)
+app.command("down")(up.down)
+app.add_typer(jobs.app, name="jobs")
 app.command("mlflow")(mlflow.mlflow)
 app.add_typer(hm.app, name="hm")
 app.command("doctor")(doctor.doctor)

@@ -18,17 +18,21 @@ from rich.table import Table
 from rich.text import Text
 
 from foreknow.errors import (
+    AccessError,
     ConfigError,
     Finding,
     ForeknowError,
+    JobError,
     MissingExtraError,
     PredictionError,
     QueryError,
+    ResourceError,
     SchemaError,
     SinkError,
     SourceError,
     TaskError,
     TrainingError,
+    UnknownJobError,
     UnknownModelError,
 )
 
@@ -79,6 +83,10 @@ MENDABLE = (
     PredictionError,
     TrainingError,
     UnknownModelError,
+    UnknownJobError,
+    JobError,
+    ResourceError,
+    AccessError,
     MissingExtraError,
 )
 
@@ -276,7 +284,7 @@ class TerminalReporter:
         if not self._quiet:
             show_findings([finding])
 
-    def run_started(self, run_name: str, url: str | None, num_parameters: int, num_epochs: int) -> None:
+    def run_started(self, run_id: str, run_name: str, url: str | None, num_parameters: int, num_epochs: int) -> None:
         """Where to watch."""
         self._clear()
         self._planned_epochs = num_epochs

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-__all__ = ["Guard", "close_run"]
+__all__ = ["Guard", "call_rest", "close_run"]
 
 
 class Guard:
@@ -76,11 +76,11 @@ def close_run(url: str, run_id: str, *, attempts: int = 5) -> bool:
     """Mark a run KILLED unless it is closed already. Returns whether the server could be asked."""
     for attempt in range(attempts):
         try:
-            answer = _call(f"{url}/api/2.0/mlflow/runs/get?run_id={run_id}", "GET")
+            answer = call_rest(f"{url}/api/2.0/mlflow/runs/get?run_id={run_id}", "GET")
             if answer["run"]["info"]["status"] in ("RUNNING", "SCHEDULED"):
                 now = int(time.time() * 1000)
                 update = {"run_id": run_id, "status": "KILLED", "end_time": now}
-                _call(f"{url}/api/2.0/mlflow/runs/update", "POST", update)
+                call_rest(f"{url}/api/2.0/mlflow/runs/update", "POST", update)
             return True
         except urllib.error.HTTPError as e:
             if e.code == 404:  # the run was deleted
@@ -91,7 +91,7 @@ def close_run(url: str, run_id: str, *, attempts: int = 5) -> bool:
     return False
 
 
-def _call(url: str, method: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+def call_rest(url: str, method: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     """One request to MLflow's REST interface, with the credentials MLflow's own client would send."""
     parts = urlsplit(url)
     headers = {"Content-Type": "application/json"}

@@ -18,6 +18,7 @@ import logging
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -40,6 +41,7 @@ logger = logging.getLogger(__name__)
 
 FIRST_PORT = 5000
 START_TIMEOUT_S = 240.0
+BORN = ".mlflow.born"  # the server of this workspace has answered once: its database is whole
 START_ATTEMPTS = 3  # another program may take the port while the server starts
 
 
@@ -69,6 +71,17 @@ class MLflowServer:
     def is_owner(self) -> bool:
         """Whether this object started the server. Whoever leaves last stops it, owner or not."""
         return self.process is not None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the workspace's server lives, whoever started it. It may not answer yet."""
+        return _running(self.workspace) is not None
+
+    def restart(self) -> MLflowServer:
+        """Start the server again after it went, at the same port if that is free. Doesn't wait for it."""
+        self.stop()
+        self._attempts = 0
+        return self.start()
 
     def start(self) -> MLflowServer:
         """Find the running server of this workspace, or start one. Doesn't wait for it."""
@@ -135,6 +148,7 @@ class MLflowServer:
 
     def _spawn(self) -> None:
         self._attempts += 1
+        _drop_unborn_store(self.workspace)
         self.port = free_port(self.port)
         self.url = f"http://127.0.0.1:{self.port}"
         command = [
@@ -176,11 +190,36 @@ class MLflowServer:
         if not _is_healthy(self.url):
             return False
         record = _running(self.workspace)
-        return record is not None and _listens(record["pid"], self.port)
+        if record is None or not _listens(record["pid"], self.port):
+            return False
+        (self.workspace / BORN).touch()
+        return True
 
     def _tail(self, lines: int = 12) -> str:
         text = self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
         return "\n".join(text.splitlines()[-lines:])
+
+
+def _drop_unborn_store(workspace: Path) -> None:
+    """Remove the database of a server that was killed while it made it: MLflow would refuse it for ever.
+
+    Such a database holds no run and no model; one that holds any, or whose server has ever answered, stays.
+    """
+    path = workspace / "mlflow.db"
+    if (workspace / BORN).exists() or not path.exists():
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            known = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            for table in known & {"runs", "registered_models"}:
+                if connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]:
+                    return
+    except sqlite3.Error as e:
+        logger.warning("'%s' can't be read: %s", path, e)
+        return
+    logger.warning("'%s' was never finished and is made anew", path)
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def stop_unused(workspace: Path) -> None:

@@ -4,7 +4,14 @@ Notebook, command line and engine call these functions; none of them prints. Lon
 does.
 """
 
-from foreknow.workflow.prediction import Prediction, evaluate, load_bundle, predict, save_tables
+from foreknow.workflow.prediction import (
+    Prediction,
+    default_destination,
+    evaluate,
+    load_bundle,
+    predict,
+    save_tables,
+)
 from foreknow.workflow.prepared import Prepared, audit, describe_splits, prepare
 from foreknow.workflow.reporter import Reporter, Silent
 from foreknow.workflow.resume import find_resumable
@@ -19,6 +26,7 @@ __all__ = [
     "Run",
     "Silent",
     "audit",
+    "default_destination",
     "describe_splits",
     "evaluate",
     "find_resumable",

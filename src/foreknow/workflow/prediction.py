@@ -105,6 +105,7 @@ def predict(
     batch_size: int = 512,
     device: str = "cpu",
     tracking_uri: str | None = None,
+    predicted_at: dt.datetime | None = None,
     reporter: Reporter | None = None,
 ) -> Prediction:
     """Predict into a table.
@@ -123,6 +124,7 @@ def predict(
         batch_size: Entities scored at once.
         device: Where the network runs.
         tracking_uri: Address of the MLflow server.
+        predicted_at: The moment the lineage tells; now if not given.
         reporter: Told what happens.
 
     Raises:
@@ -133,7 +135,7 @@ def predict(
     if table is not None and at is not None:
         raise PredictionError("a table and a time were both given", hint="give one of --table and --at")
     seed_time = None if at is None else to_seconds(at)
-    sink = open_sink(to or _default_destination(database))
+    sink = open_sink(to or default_destination(database))
     sink.check([into], overwrite=overwrite)
     bundle, label = load_bundle(database, run_id=run_id, model=model, tracking_uri=tracking_uri)
     names = [into]
@@ -169,7 +171,9 @@ def predict(
         progress=lambda done: reporter.on_evaluate(done, len(rows)),
     )
     lineage = Lineage(
-        model_version=label, run_id=str(bundle.info.get("run_id", "")), predicted_at=dt.datetime.now(dt.UTC)
+        model_version=label,
+        run_id=str(bundle.info.get("run_id", "")),
+        predicted_at=predicted_at or dt.datetime.now(dt.UTC),
     )
     written = {into: predictions_table(result.keys, result.output, bundle.labels, lineage, top=bundle.task.top)}
     if result.vectors is not None:
@@ -236,7 +240,7 @@ def save_tables(bound: BoundTask, tables: Mapping[str, pa.Table], *, to: Path | 
         SinkError: One of them exists already; nothing was written.
     """
     database = bound.database
-    sink = open_sink(to or _default_destination(database))
+    sink = open_sink(to or default_destination(database))
     before = {t: database.source.signature(t) for t in bound.snapshot().tables}
     named = {f"{bound.task.name.lower()}_{split}": table for split, table in tables.items()}
     where = sink.write(named, overwrite=False)
@@ -244,7 +248,7 @@ def save_tables(bound: BoundTask, tables: Mapping[str, pa.Table], *, to: Path | 
     return where
 
 
-def _default_destination(database: Database) -> Path:
+def default_destination(database: Database) -> Path:
     """Predictions go into the DuckDB file they are about; for a folder of files, into ``_predictions`` below it."""
     path = Path(database.source.uri)
     if path.is_dir():

@@ -24,7 +24,7 @@ class Reporter(Protocol):
         """A person should know this."""
         ...
 
-    def run_started(self, run_name: str, url: str | None, num_parameters: int, num_epochs: int) -> None:
+    def run_started(self, run_id: str, run_name: str, url: str | None, num_parameters: int, num_epochs: int) -> None:
         """The MLflow run exists; its page can be opened. At most so many epochs follow."""
         ...
 
@@ -52,7 +52,7 @@ class Silent:
         """Log."""
         logger.warning(str(finding))
 
-    def run_started(self, run_name: str, url: str | None, num_parameters: int, num_epochs: int) -> None:
+    def run_started(self, run_id: str, run_name: str, url: str | None, num_parameters: int, num_epochs: int) -> None:
         """Log."""
         logger.info("run %s, %s", run_name, url)
 

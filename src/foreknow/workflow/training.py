@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+import os
 import signal
 import subprocess
 import threading
@@ -42,6 +43,7 @@ from foreknow.track.registry import Registry, check_alias, check_model_name
 from foreknow.track.server import MLflowServer, this_process
 from foreknow.train.config import TrainConfig
 from foreknow.train.loop import EpochRecord, FitResult, fit, resolve_device
+from foreknow.train.memory import check_memory, estimate_memory
 from foreknow.train.scoreboard import Row, entity_baseline, majority_baseline, score
 from foreknow.types import TaskType
 from foreknow.workflow.prepared import Prepared, prepare
@@ -66,6 +68,7 @@ def train(
     resume: str | None = None,
     baselines: bool = True,
     allow: Sequence[str] = (),
+    tags: Mapping[str, str] | None = None,
     reporter: Reporter | None = None,
 ) -> Run:
     """Train a model for a task, watched in MLflow.
@@ -81,12 +84,14 @@ def train(
         resume: Run to go on with after it was interrupted: a run id, or ``latest``.
         baselines: Whether to train baselines beside the model.
         allow: Findings of the leakage audit to let pass, by name; see ``docs/audit.md``.
+        tags: Further MLflow tags, there from the moment the run is.
         reporter: Told what happens.
 
     Returns:
         The run, best epoch restored, model logged (and registered if asked).
 
     Raises:
+        ResourceError: There is not enough memory for it.
         TrackingError: MLflow can't be reached before training, or the model can't be registered after it. What MLflow
             doesn't take in between is kept on disk and told as a finding.
         ForeknowError: Anything that a person can mend; the MLflow run, if there is one, is closed as FAILED.
@@ -111,6 +116,7 @@ def train(
         check_same(workspace / "runs" / run_id, prepared)
     with _deterministic(config.seed):
         job = _Training(bound, config, prepared, device, reporter)
+        check_memory(estimate_memory(job.network, job.loader, prepared.splits["train"].seeds, config), config, device)
         clock.lap("encode")
         if tracking_uri is None:
             reporter.stage("waiting for MLflow")
@@ -118,7 +124,12 @@ def train(
             server = None
         url = connect(workspace, tracking_uri, server=server)
         tracker = MLflowTracker(
-            url, bound.experiment, tags=job.tags(), description=job.description(), run_id=run_id, server=server
+            url,
+            bound.experiment,
+            tags={**job.tags(), **(tags or {})},
+            description=job.description(),
+            run_id=run_id,
+            server=server,
         )
         with _closing(tracker):
             run = job.run(tracker, clock, resume=run_id is not None, baselines=baselines)
@@ -221,8 +232,12 @@ class _Training:
         folder = self.bound.database.workspace / "runs" / tracker.run_id
         folder.mkdir(parents=True, exist_ok=True)
         tracker.keep_unsent_in(folder / "unsent.json")
-        (folder / "run.json").write_text(json.dumps(self._record(), indent=1))
-        reporter.run_started(tracker.run_name, tracker.url, num_parameters(self.network), self.config.epochs)
+        temporary = folder / f".run.{os.getpid()}"
+        temporary.write_text(json.dumps(self._record(), indent=1))
+        os.replace(temporary, folder / "run.json")
+        reporter.run_started(
+            tracker.run_id, tracker.run_name, tracker.url, num_parameters(self.network), self.config.epochs
+        )
         if not resume:
             self._log_inputs(tracker, folder)
         clock.lap("start run")
