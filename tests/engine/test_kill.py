@@ -9,11 +9,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from foreknow.engine.engine import Engine
 from foreknow.engine.process import find_process
+from foreknow.engine.work import perform
+from foreknow.errors import SinkError
 from foreknow.predict.stored import list_predictions, predicted_at
 from foreknow.testing.engines import NOWHERE, ended, submit_fake, until
 
@@ -139,7 +142,7 @@ def empty_store(tmp_path_factory):
     return path
 
 
-def test_a_training_killed_after_its_first_epoch_ends_as_one_run_and_one_table(toy, empty_store):
+def test_a_training_killed_after_its_first_epoch_ends_as_one_run_and_one_table(toy, empty_store, monkeypatch):
     uri = f"sqlite:///{shutil.copyfile(empty_store, toy / 'mlflow.db')}"
     engine = Engine(toy, tracking_uri=uri).start()
     try:
@@ -152,8 +155,23 @@ def test_a_training_killed_after_its_first_epoch_ends_as_one_run_and_one_table(t
         assert "going on with run" in "".join(engine.stream_log(job_id))
         assert [s for _, s, _ in statuses(uri)] == ["FINISHED"]
         check_work(engine, {job_id: job}, uri)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        check_repeated(engine, engine.queue.get(job_id))
+        check_work(engine, {job_id: job}, uri)
     finally:
         engine.close()
+
+
+def check_repeated(engine, job):
+    """A worker lost after its last deed and before its last word: the next finds all done, and says the same."""
+    folder = engine._folder(job.id)
+    said = folder.result(job.attempt)["value"]
+    again = perform(engine.workspace, engine.queue, replace(job, attempt=job.attempt + 1), folder)
+    assert again["run_id"] == said["run_id"]
+    assert again["predictions"] == said["predictions"], "to the very time stamp"
+    (folder.path / "predict.json").unlink()
+    with pytest.raises(SinkError, match="exists already"):
+        perform(engine.workspace, engine.queue, replace(job, attempt=job.attempt + 1), folder)
 
 
 @pytest.mark.slow

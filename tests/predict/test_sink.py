@@ -3,6 +3,7 @@
 import datetime as dt
 import subprocess
 import sys
+import threading
 
 import duckdb
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from foreknow.errors import SinkError
+from foreknow.predict import sink
 from foreknow.predict.sink import DuckDBSink, ParquetSink, open_sink
 
 LINEAGE = {
@@ -161,13 +163,30 @@ def test_a_view_is_never_replaced(tmp_path):
 HOLD = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); input()"
 
 
-def test_a_file_another_process_holds_open(tmp_path):
+def hold(place):
+    """Open a file in a process of its own: DuckDB's lock doesn't hold within one."""
+    command = [sys.executable, "-c", HOLD, str(place)]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "open\n"
+    return holder
+
+
+def test_a_file_another_process_lets_go_of_is_waited_for(tmp_path):
     database = Database(tmp_path)
     database.put("A", FIRST)
-    holder = subprocess.Popen(  # a process of its own: DuckDB's lock doesn't hold within one
-        [sys.executable, "-c", HOLD, str(database.place)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert holder.stdout.readline() == "open\n"
+    holder = hold(database.place)
+    timer = threading.Timer(0.5, holder.communicate, ["\n"])
+    timer.start()
+    database.sink.check(["B"], overwrite=False)
+    timer.join()
+    assert holder.returncode == 0
+
+
+def test_a_file_another_process_holds_open(tmp_path, monkeypatch):
+    monkeypatch.setattr(sink, "LOCK_WAIT_S", 0.2)
+    database = Database(tmp_path)
+    database.put("A", FIRST)
+    holder = hold(database.place)
     try:
         with pytest.raises(SinkError, match=r"can't write to .*\nHint: another process holds the file open"):
             database.sink.check(["B"], overwrite=False)

@@ -6,6 +6,7 @@ Even if asked, only tables that hold predictions are replaced: a slip of the pen
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +21,7 @@ from foreknow.source.sql import fetch_all, quote
 
 __all__ = ["DuckDBSink", "ParquetSink", "Sink", "open_sink"]
 
+LOCK_WAIT_S = 5.0  # for another process to let go of a file
 DUCKDB_SUFFIXES = (".duckdb", ".ddb", ".db")
 
 
@@ -46,16 +48,23 @@ class DuckDBSink:
         self.path = path
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
-        try:
-            return duckdb.connect(str(self.path))
-        except duckdb.Error as e:
-            first = str(e).splitlines()[0]
-            hint = (
-                "another process holds the file open: close it, or write to a folder with --to"
-                if "lock" in first.lower()
-                else "may the file be written, and is it a DuckDB file? Else write to a folder with --to"
-            )
-            raise SinkError(f"can't write to '{self.path}': {first}", hint=hint) from e
+        end = time.monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                return duckdb.connect(str(self.path))
+            except duckdb.Error as e:
+                first, error = str(e).splitlines()[0], e
+            if "lock" not in first.lower() or time.monotonic() > end:
+                raise self._refusal(first) from error
+            time.sleep(0.1)  # somebody reads it: that is over in a moment, and hours of training may hang on it
+
+    def _refusal(self, first: str) -> SinkError:
+        hint = (
+            "another process holds the file open: close it, or write to a folder with --to"
+            if "lock" in first.lower()
+            else "may the file be written, and is it a DuckDB file? Else write to a folder with --to"
+        )
+        return SinkError(f"can't write to '{self.path}': {first}", hint=hint)
 
     def check(self, names: list[str], *, overwrite: bool) -> None:
         """Open for writing and look the names up."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import duckdb
@@ -13,6 +14,8 @@ from foreknow.source.base import SourceTable
 from foreknow.source.sql import fetch_all, fetch_one, literal, quote, reason
 
 __all__ = ["DuckDBSource"]
+
+LOCK_WAIT_S = 5.0  # for a process that writes to let go of the file
 
 
 class DuckDBSource:
@@ -33,17 +36,25 @@ class DuckDBSource:
         (attached,) = fetch_one(connection, "SELECT count(*) FROM duckdb_databases() WHERE database_name = 'source'")
         if attached:
             return
-        try:
-            connection.execute(f"ATTACH {literal(str(self.path))} AS source (READ_ONLY)")
-        except duckdb.Error as e:
-            why = reason(e)
-            if "already attached" in why:
-                hint = "this process holds it open: close that connection first"
-            elif "lock" in why.lower():
-                hint = "another process holds it open for writing: close that one first"
-            else:
-                hint = "is it a DuckDB file, and of a version this duckdb package can read?"
-            raise SourceError(f"can't open DuckDB file '{self.path}': {why}", hint=hint) from e
+        end = time.monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                connection.execute(f"ATTACH {literal(str(self.path))} AS source (READ_ONLY)")
+                return
+            except duckdb.Error as e:
+                why, error = reason(e), e
+            if "lock" not in why.lower() or time.monotonic() > end:
+                raise self._refusal(why) from error
+            time.sleep(0.1)  # predictions are being written, say: that is over in a moment
+
+    def _refusal(self, why: str) -> SourceError:
+        if "already attached" in why:
+            hint = "this process holds it open: close that connection first"
+        elif "lock" in why.lower():
+            hint = "another process holds it open for writing: close that one first"
+        else:
+            hint = "is it a DuckDB file, and of a version this duckdb package can read?"
+        return SourceError(f"can't open DuckDB file '{self.path}': {why}", hint=hint)
 
     def tables(self) -> dict[str, SourceTable]:
         """All tables and views with their columns and declared keys."""
