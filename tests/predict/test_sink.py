@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from foreknow.errors import SinkError
-from foreknow.predict import sink
+from foreknow.predict import sink as sinks
 from foreknow.predict.sink import DuckDBSink, ParquetSink, open_sink
 
 LINEAGE = {
@@ -183,7 +183,7 @@ def test_a_file_another_process_lets_go_of_is_waited_for(tmp_path):
 
 
 def test_a_file_another_process_holds_open(tmp_path, monkeypatch):
-    monkeypatch.setattr(sink, "LOCK_WAIT_S", 0.2)
+    monkeypatch.setattr(sinks, "LOCK_WAIT_S", 0.2)
     database = Database(tmp_path)
     database.put("A", FIRST)
     holder = hold(database.place)
