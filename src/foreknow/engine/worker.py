@@ -10,6 +10,7 @@ SIGTERM ends it in order: the run is closed, the checkpoint of the last epoch st
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import signal
@@ -34,6 +35,7 @@ Perform = Callable[[Path, JobQueue, Job, JobFolder], Any]
 QUEUE_FILE = "engine.db"
 LOCK_WAIT_S = 60.0  # an earlier attempt's worker may be on its way out
 INTERRUPTED = 130
+NICENESS = 5  # a training takes what is left over: whoever asks the engine gets an answer at once
 
 
 def main(arguments: Sequence[str] | None = None, *, perform: Perform | None = None) -> int:
@@ -52,6 +54,8 @@ def main(arguments: Sequence[str] | None = None, *, perform: Perform | None = No
         stream=sys.stdout, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("foreknow").setLevel(logging.INFO)
+    with contextlib.suppress(OSError):
+        os.nice(NICENESS)
     folder = JobFolder.of(given.workspace, given.job)
     with folder.held(wait_s=LOCK_WAIT_S) as is_ours:
         queue = JobQueue(given.workspace / QUEUE_FILE)

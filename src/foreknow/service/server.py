@@ -27,7 +27,8 @@ def listen(host: str = "127.0.0.1", port: int = FIRST_PORT) -> socket.socket:
     last = min(port + PORTS_TRIED, 65536) if port else 1
     reason: OSError | None = None
     for number in range(port, last):
-        found = socket.socket(family)
+        # TCP is named, or asyncio takes it for another kind of socket and leaves Nagle's algorithm on: 40 ms a call
+        found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             found.bind((host, number))
