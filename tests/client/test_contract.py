@@ -12,6 +12,7 @@ from foreknow.errors import (
     ConfigError,
     JobError,
     JobTimeoutError,
+    QueryError,
     SinkError,
     TaskError,
     UnknownJobError,
@@ -99,6 +100,23 @@ def test_the_project_can_be_looked_at(client):
     assert [(s["split"], s["rows"]) for s in preview.splits] == [("train", 3), ("validation", 3), ("test", 2)]
     assert "<table>" in preview._repr_html_()
     assert "validation" in repr(preview)
+
+
+QUERY = "PREDICT COUNT(transactions.*, 0, 20, days) > 0 FOR EACH customers.customer_id"
+
+
+def test_a_task_can_be_a_question(client):
+    preview = client.preview("Again", QUERY)
+    assert [s["split"] for s in preview.splits] == ["train", "validation", "test"]
+    assert preview.values["task"]["type"] == "binary_classification"
+    assert "SELECT" in preview.values["sql"]["train"]
+    assert preview.values["explanation"][0] in repr(preview)
+    job = client.train("Again", definition=QUERY)
+    assert job.values["spec"]["definition"] == QUERY
+    job.cancel()
+    with pytest.raises(QueryError, match="at line 1, column") as caught:
+        client.preview("Again", QUERY.replace("COUNT", "COUNTT"))
+    assert (caught.value.line, caught.value.code is not None) == (1, True)
 
 
 def test_results_are_listed(client):

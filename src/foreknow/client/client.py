@@ -81,10 +81,10 @@ class Client:
 
     def tasks(self) -> Rows:
         """Tasks of the project."""
-        columns = ("name", "type", "entity_table", "metric", "splits")
+        columns = ("name", "type", "metric", "query")
         return Rows(values=self._operations.tasks(), columns=columns)
 
-    def preview(self, task: str, definition: Mapping[str, Any] | None = None) -> TaskPreview:
+    def preview(self, task: str, definition: str | Mapping[str, Any] | None = None) -> TaskPreview:
         """Rows, seed times and labels per split of a task of the project, or of a new one."""
         return TaskPreview(values=self._operations.preview(task, definition))
 
@@ -108,7 +108,7 @@ class Client:
         self,
         task: str,
         *,
-        definition: Mapping[str, Any] | None = None,
+        definition: str | Mapping[str, Any] | None = None,
         register_as: str | None = None,
         alias: str | None = None,
         baselines: bool = True,
@@ -121,7 +121,7 @@ class Client:
 
         Args:
             task: Name of a task of the project, or of the new one in `definition`.
-            definition: What stands under ``tasks: NAME:`` in a project file.
+            definition: A predictive query, or what stands under ``tasks: NAME:`` in a project file.
             register_as: Registered model to add the result to.
             alias: Alias for the new version.
             baselines: Train baselines beside the model.

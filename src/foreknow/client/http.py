@@ -65,7 +65,7 @@ class HTTPOperations:
         """See `Operations`."""
         return self._list("/v1/tasks")
 
-    def preview(self, task: str, definition: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def preview(self, task: str, definition: str | Mapping[str, Any] | None = None) -> dict[str, Any]:
         """See `Operations`."""
         body = {"task": task, "definition": definition}
         return self._object("POST", "/v1/tasks/preview", body=body, timeout_s=SLOW_TIMEOUT_S)

@@ -27,7 +27,7 @@ class Operations(Protocol):
         """Tasks of the project."""
         ...
 
-    def preview(self, task: str, definition: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def preview(self, task: str, definition: str | Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Rows, seed times and labels per split of a task."""
         ...
 

@@ -83,7 +83,7 @@ class TaskPreview:
 
     def __repr__(self) -> str:
         told = [f"{f['severity']}: {f['message']}" for f in self.findings if f["severity"] != "info"]
-        return "\n".join([repr(self.splits), *told])
+        return "\n".join([*self.values.get("explanation", ()), repr(self.splits), *told])
 
     def _repr_html_(self) -> str:
         told = "".join(
@@ -92,7 +92,8 @@ class TaskPreview:
             for f in self.findings
             if f["severity"] != "info"
         )
-        return self.splits._repr_html_() + (f"<ul>{told}</ul>" if told else "")
+        explained = "".join(f"<div>{escape(line)}</div>" for line in self.values.get("explanation", ()))
+        return explained + self.splits._repr_html_() + (f"<ul>{told}</ul>" if told else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,4 +174,6 @@ def _cell(value: Any) -> str:
         return f"{value:,.4g}"
     if isinstance(value, int):
         return f"{value:,}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {_cell(v)}" for k, v in value.items()) or "-"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

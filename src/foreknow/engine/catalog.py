@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from foreknow.database import Database, open_database
 from foreknow.engine.wire import plain, read_json
 from foreknow.errors import AccessError, UnknownModelError
 from foreknow.predict.stored import list_predictions, read_predictions
-from foreknow.project import load_project
+from foreknow.project import AnyTaskFile, load_project
 from foreknow.track.server import is_same_process
-
-if TYPE_CHECKING:
-    from foreknow.task.task import EntityTask
 
 __all__ = ["Catalog"]
 
@@ -78,7 +75,7 @@ class Catalog:
             "schema": found.schema.to_dict(),
             "row_counts": plain(found.row_counts),
             "dangling": [{"table": t, "link": k, "share": plain(v)} for (t, k), v in found.dangling.items()],
-            "notes": [f.to_dict() for f in found.notes],
+            "notes": [plain(f.to_dict()) for f in found.notes],
             "left_out": plain(found.left_out),
             "reasons": [{"table": t, "column": c, "reason": str(why)} for (t, c), why in found.reasons.items()],
             "yaml": database.to_yaml(),
@@ -90,21 +87,25 @@ class Catalog:
         """The tasks of the project."""
         if not (self.project.suffix in (".yaml", ".yml") or (self.project / "foreknow.yaml").exists()):
             return []
-        project = load_project(self.project)
-        return [_task(project.task(name)) for name in project.file.tasks]
+        return [_task(name, file) for name, file in load_project(self.project).file.tasks.items()]
 
-    def preview(self, task: str, definition: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Rows, seed times and labels per split of a task of the project, or of a new one; what a check found."""
+    def preview(self, task: str, definition: str | Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Rows, seed times and labels per split of a task of the project, or of a new one; what a check found.
+
+        A predictive query is explained too, and told as SQL.
+        """
         from foreknow import workflow
 
         bound = self.open().task(task, definition)
+        about = {"task": plain(bound.task.to_dict()), "experiment": bound.experiment}
+        if bound.resolved is not None:
+            found = bound.preview()
+            more = {"splits": plain(found.splits), "explanation": list(found.explanation), "sql": plain(found.sql)}
+            return about | more | {"findings": [plain(f.to_dict()) for f in found.findings]}
         prepared = workflow.prepare(bound)
-        return {
-            "task": plain(bound.task.to_dict()),
-            "experiment": bound.experiment,
-            "splits": plain(workflow.describe_splits(prepared)),
-            "findings": [f.to_dict() for f in prepared.findings],
-        }
+        splits = plain(workflow.describe_splits(prepared))
+        findings = [plain(f.to_dict()) for f in prepared.findings]
+        return about | {"splits": splits, "explanation": [], "sql": {}, "findings": findings}
 
     def runs(self) -> list[dict[str, Any]]:
         """Trainings of the workspace, newest first."""
@@ -136,13 +137,15 @@ class Catalog:
         return default_destination(self.open())
 
 
-def _task(task: EntityTask) -> dict[str, Any]:
+def _task(name: str, file: AnyTaskFile) -> dict[str, Any]:
+    """A task as the project file says it; what a query leaves open is worked out by a preview."""
+    stated = getattr(file, "type", None)
     return {
-        "name": task.name,
-        "type": str(task.type),
-        "entity_table": task.entity_table,
-        "metric": task.metric,
-        "splits": list(task.tables),
+        "name": name,
+        "type": None if stated is None else str(stated),
+        "query": getattr(file, "query", None),
+        "metric": file.metric,
+        "splits": list(getattr(file, "tables", ("train", "validation", "test"))),
     }
 
 

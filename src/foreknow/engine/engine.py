@@ -174,7 +174,7 @@ class Engine:
         """See `Catalog.tasks`."""
         return self.catalog.tasks()
 
-    def preview(self, task: str, definition: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def preview(self, task: str, definition: str | Mapping[str, Any] | None = None) -> dict[str, Any]:
         """See `Catalog.preview`."""
         with self._heavy:
             return self.catalog.preview(task, definition)

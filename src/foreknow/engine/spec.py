@@ -34,7 +34,7 @@ class JobSpec(BaseModel):
 
 class _Training(JobSpec):
     task: str  # name of a task of the project, or of the new one in `definition`
-    definition: dict[str, Any] | None = None  # what stands under ``tasks: NAME:`` in a project file
+    definition: str | dict[str, Any] | None = None  # a predictive query, or what stands under ``tasks: NAME:``
     parameters: dict[str, Any] = Field(default_factory=dict)  # on top of the project's; see TrainConfig
     register_as: str | None = None  # registered model to add the result to
     alias: str | None = None  # alias for the new version

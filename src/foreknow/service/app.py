@@ -51,7 +51,9 @@ class PreviewRequest(_Request):
     """A task to be looked at."""
 
     task: str = Field(description="Name of a task of the project, or of the new one")
-    definition: dict[str, Any] | None = Field(default=None, description="What stands under tasks: NAME:")
+    definition: str | dict[str, Any] | None = Field(
+        default=None, description="A predictive query, or what stands under tasks: NAME:"
+    )
 
 
 class ProposalRequest(_Request):
