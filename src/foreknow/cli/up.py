@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -84,12 +85,14 @@ def up(
         allow_paths=allow_path or (),
     )
     try:
-        _serve(engine, host, port, token, allow_host or [], json)
+        _serve(engine, host, port, mlflow_port, token, allow_host or [], json)
     finally:
         engine.close()
 
 
-def _serve(engine: Any, host: str, port: int, token: str | None, names: list[str], json: bool) -> None:
+def _serve(
+    engine: Any, host: str, port: int, mlflow_port: int, token: str | None, names: list[str], json: bool
+) -> None:
     from foreknow.service.access import names_of
     from foreknow.service.app import create_app
     from foreknow.service.server import HTTPServer, listen
@@ -105,7 +108,7 @@ def _serve(engine: Any, host: str, port: int, token: str | None, names: list[str
         out_to = err if json else out
         out_to.print(f"engine  {server.address}", markup=False, soft_wrap=True)
         ended = _ended()
-        _await_mlflow(engine, ended, out_to)
+        _await_mlflow(engine, mlflow_port, ended, out_to)
         if json and not ended.is_set():
             print_json({"engine": server.address, "mlflow": engine.health()["mlflow"]["url"], "pid": os.getpid()})
         while not ended.wait(1.0):
@@ -116,7 +119,7 @@ def _serve(engine: Any, host: str, port: int, token: str | None, names: list[str
         server.stop()
 
 
-def _await_mlflow(engine: Any, ended: threading.Event, out_to: Any) -> None:
+def _await_mlflow(engine: Any, port: int, ended: threading.Event, out_to: Any) -> None:
     """Say where MLflow is as soon as it answers."""
     end = time.monotonic() + READY_TIMEOUT_S
     while not ended.is_set() and not engine.wait_ready(0.2):
@@ -126,6 +129,8 @@ def _await_mlflow(engine: Any, ended: threading.Event, out_to: Any) -> None:
             return
     if not ended.is_set():
         url = engine.health()["mlflow"]["url"]
+        if engine.tracking_uri is None and urlsplit(url).port != port:
+            err.print(f"port {port} is taken: MLflow uses {urlsplit(url).port}", markup=False)
         out_to.print(f"MLflow  {url}", markup=False, soft_wrap=True)
 
 
