@@ -97,6 +97,7 @@ def _serve(
     from foreknow.service.app import create_app
     from foreknow.service.server import HTTPServer, listen
 
+    ended = _ended()  # before anybody can know that it runs, and so end it
     listening = listen(host, port)
     given = listening.getsockname()[1]
     server = HTTPServer(create_app(engine, token=token, hosts=names_of(host) | set(names)), listening)
@@ -107,7 +108,6 @@ def _serve(
             err.print(f"port {port} is taken: the engine uses {given}", markup=False)
         out_to = err if json else out
         out_to.print(f"engine  {server.address}", markup=False, soft_wrap=True)
-        ended = _ended()
         _await_mlflow(engine, mlflow_port, ended, out_to)
         if json and not ended.is_set():
             print_json({"engine": server.address, "mlflow": engine.health()["mlflow"]["url"], "pid": os.getpid()})
