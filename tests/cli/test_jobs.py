@@ -1,6 +1,7 @@
 """``foreknow jobs``: with an engine that runs, and with none."""
 
 import re
+import signal
 
 import pytest
 
@@ -103,7 +104,9 @@ def test_without_an_engine_status_and_down_say_so(here, foreknow):
 
 
 def test_up_refuses_a_second_engine_and_an_open_door(engine, foreknow):
+    handler = signal.getsignal(signal.SIGINT)
     second = foreknow("up")
+    assert signal.getsignal(signal.SIGINT) == handler
     assert (second.status, "already at http://127.0.0.1:" in second.err) == (1, True)
     assert "already at http://127.0.0.1:" in foreknow("up", "--detach").err
     open_door = foreknow("up", "--host", "0.0.0.0")

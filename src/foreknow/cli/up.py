@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -97,26 +98,26 @@ def _serve(
     from foreknow.service.app import create_app
     from foreknow.service.server import HTTPServer, listen
 
-    ended = _ended()  # before anybody can know that it runs, and so end it
     listening = listen(host, port)
     given = listening.getsockname()[1]
     server = HTTPServer(create_app(engine, token=token, hosts=names_of(host) | set(names)), listening)
-    try:
-        engine.start(address=server.address)
-        server.start()
-        if given != port:
-            err.print(f"port {port} is taken: the engine uses {given}", markup=False)
-        out_to = err if json else out
-        out_to.print(f"engine  {server.address}", markup=False, soft_wrap=True)
-        _await_mlflow(engine, mlflow_port, ended, out_to)
-        if json and not ended.is_set():
-            print_json({"engine": server.address, "mlflow": engine.health()["mlflow"]["url"], "pid": os.getpid()})
-        while not ended.wait(1.0):
-            if not server.is_running:
-                raise EngineError("the HTTP server has ended", hint="the lines above may say why")
-        err.print("\nstopping; jobs that run go on when the engine is next up", markup=False)
-    finally:
-        server.stop()
+    with _ended() as ended:  # before anybody can know that it runs, and so end it
+        try:
+            engine.start(address=server.address)
+            server.start()
+            if given != port:
+                err.print(f"port {port} is taken: the engine uses {given}", markup=False)
+            out_to = err if json else out
+            out_to.print(f"engine  {server.address}", markup=False, soft_wrap=True)
+            _await_mlflow(engine, mlflow_port, ended, out_to)
+            if json and not ended.is_set():
+                print_json({"engine": server.address, "mlflow": engine.health()["mlflow"]["url"], "pid": os.getpid()})
+            while not ended.wait(1.0):
+                if not server.is_running:
+                    raise EngineError("the HTTP server has ended", hint="the lines above may say why")
+            err.print("\nstopping; jobs that run go on when the engine is next up", markup=False)
+        finally:
+            server.stop()
 
 
 def _await_mlflow(engine: Any, port: int, ended: threading.Event, out_to: Any) -> None:
@@ -134,7 +135,8 @@ def _await_mlflow(engine: Any, port: int, ended: threading.Event, out_to: Any) -
         out_to.print(f"MLflow  {url}", markup=False, soft_wrap=True)
 
 
-def _ended() -> threading.Event:
+@contextlib.contextmanager
+def _ended() -> Iterator[threading.Event]:
     """Set by Ctrl-C and SIGTERM; a second one ends the process as usual."""
     event = threading.Event()
 
@@ -142,9 +144,12 @@ def _ended() -> threading.Event:
         event.set()
         signal.signal(number, signal.SIG_DFL)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
-    return event
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _detach(project: Path, options: dict[str, list[Any]], json: bool) -> None:
