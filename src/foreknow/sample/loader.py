@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from foreknow.graph.encode import Encoding, TableFeatures
 from foreknow.graph.store import GraphStore
 from foreknow.sample.batch import Batch, SetTensors
 from foreknow.sample.plan import make_plan
+from foreknow.sample.seeds import Seeds
 from foreknow.sample.temporal import DrawnSet, Sample, Strategy, TemporalSampler
 from foreknow.task.task import EntityTask
 from foreknow.types import DAY_S, NEVER
@@ -22,17 +22,6 @@ __all__ = ["Loader", "Seeds"]
 
 _YEAR_DAYS = 365.2425
 _EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday
-
-
-@dataclass(frozen=True, kw_only=True)
-class Seeds:
-    """Rows to predict for: row ids of the entity table, ``(N,)`` int32, and Unix seconds, ``(N,)`` int64."""
-
-    row: np.ndarray
-    time: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.row)
 
 
 class Loader:

@@ -1,0 +1,209 @@
+"""Aggregates chosen for a task and trees on them: the model every network has to beat.
+
+Everything is fitted on training rows: which features are kept (by what they add to trees on a sample of them), and
+the trees. Validation rows only say when to stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from foreknow.graph.encode import Encoding
+from foreknow.graph.store import GraphStore
+from foreknow.sample.aggregates import Aggregator
+from foreknow.sample.aggregates_anchor import Visibility
+from foreknow.sample.aggregates_candidates import Limits, core_plan, fit_windows, full_plan
+from foreknow.sample.aggregates_feature import AggregatePlan
+from foreknow.sample.aggregates_label import LabelHistory, label_horizon
+from foreknow.sample.seeds import Seeds
+from foreknow.task.label import LabelEncoding
+from foreknow.task.task import EntityTask
+from foreknow.train.boosting import BoostedTrees, BoostingConfig, fit_trees
+from foreknow.train.loop import SplitData
+from foreknow.train.screening import explained_share
+from foreknow.types import TaskType
+
+__all__ = ["AggregateData", "SelectionConfig", "fit_aggregates", "label_history", "visibility"]
+
+MAX_LABELS = 5  # classes or labels whose past is followed
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectionConfig:
+    """How features are chosen."""
+
+    rows: int = 20_000  # training rows looked at, evenly drawn
+    screened: int = 400  # sums over histories that go into trees, those that say most on their own
+    core_features: int = 120  # kept after the first round
+    features: int = 300  # kept at most after the second one
+    rows_per_feature: int = 40  # and at most one for so many training rows, but 60 at least
+    limits: Limits = Limits()
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AggregateData:
+    """The features chosen for a task, and their values in every split. ``x[split]``: ``(N, F)`` float32."""
+
+    plan: AggregatePlan
+    aggregator: Aggregator
+    x: Mapping[str, np.ndarray]
+
+    @property
+    def categorical(self) -> list[int]:
+        """Columns that are numbers of categories."""
+        return [i for i, c in enumerate(self.aggregator.is_category) if c]
+
+
+def visibility(store: GraphStore, task: EntityTask) -> Visibility:
+    """What the seeds of a task see."""
+    keys = [(t.name, k) for t in store.schema for k in t.foreign_keys]
+    edges = [e for e, (t, k) in enumerate(keys) if t == task.entity_table and set(task.known) >= set(k.columns)]
+    return Visibility(
+        inclusive=task.inclusive, context_until=task.context_until, known=task.known, known_edges=tuple(edges)
+    )
+
+
+def label_history(labels: LabelEncoding, splits: Mapping[str, SplitData]) -> LabelHistory:
+    """The labels of training and validation rows as columns: values, or one indicator per frequent class or label."""
+    parts = [splits[s] for s in ("train", "validation") if s in splits]
+    seeds = Seeds(row=np.concatenate([p.seeds.row for p in parts]), time=np.concatenate([p.seeds.time for p in parts]))
+    target = np.concatenate([p.target for p in parts])
+    if labels.type in (TaskType.REGRESSION, TaskType.BINARY):
+        return LabelHistory(seeds=seeds, values=target.reshape(-1, 1).astype(np.float32))
+    frequent = np.argsort(-np.array(labels.shares), kind="stable")[:MAX_LABELS]
+    if labels.type is TaskType.MULTICLASS:
+        values = (target[:, None] == frequent).astype(np.float32)
+        values[target < -1] = np.nan
+    else:
+        values = target[:, frequent].astype(np.float32)
+    return LabelHistory(seeds=seeds, values=values)
+
+
+def fit_aggregates(
+    store: GraphStore,
+    task: EntityTask,
+    encoding: Encoding,
+    labels: LabelEncoding,
+    splits: Mapping[str, SplitData],
+    *,
+    until: int,
+    horizon_s: int | None = None,
+    config: SelectionConfig | None = None,
+) -> AggregateData:
+    """Choose a task's aggregates by its training rows, and compute them for all splits.
+
+    Args:
+        store: The graph.
+        task: The task.
+        encoding: Fitted on the past.
+        labels: The task's labels.
+        splits: At least ``train``.
+        until: The last training seed time, Unix seconds.
+        horizon_s: How long after its seed time a label is known; by `label_horizon` if not given.
+        config: How to choose.
+    """
+    config = config or SelectionConfig()
+    if horizon_s is None:
+        horizon_s = label_horizon([splits[s].seeds.time for s in ("train", "validation", "test") if s in splits])
+    history = label_history(labels, splits)
+    see = visibility(store, task)
+    core = core_plan(
+        store,
+        task.entity_table,
+        encoding,
+        see=see,
+        windows_s=fit_windows(horizon_s, store, until),
+        horizon_s=horizon_s,
+        num_labels=history.values.shape[1],
+        limits=config.limits,
+    )
+    train = splits["train"]
+    rows = np.arange(len(train))
+    if len(rows) > config.rows:
+        rows = np.sort(np.random.default_rng(config.seed).choice(len(rows), config.rows, replace=False))
+    sample, target = train.seeds.take(rows), train.target[rows]
+    aggregator = Aggregator(store, core, encoding, see=see, labels=history)
+    kept = _best(aggregator, sample, target, labels, task.metric, config.core_features, config)
+    aggregator = aggregator.with_plan(full_plan(core, kept, store))
+    most = int(np.clip(len(train) // config.rows_per_feature, 60, config.features))
+    kept = _best(aggregator, sample, target, labels, task.metric, most, config)
+    aggregator = aggregator.with_plan(aggregator.plan.take(kept))
+    x = {k: aggregator.compute(s.seeds) for k, s in splits.items()}
+    return AggregateData(plan=aggregator.plan, aggregator=aggregator, x=x)
+
+
+def _best(
+    aggregator: Aggregator,
+    seeds: Seeds,
+    target: np.ndarray,
+    labels: LabelEncoding,
+    metric: str,
+    most: int,
+    config: SelectionConfig,
+) -> list[int]:
+    """The features that add most to trees on some rows, in plan order.
+
+    Of values summed up over histories, of which there are many, those that say little alone are left out; attributes,
+    clocks, counts and past labels, which matter in company, are not.
+    """
+    x = aggregator.compute(seeds)
+    share = explained_share(x, _columns(labels, target))
+    many = np.array([f.value is not None and f.value.kind != "rows" for f in aggregator.plan.features])
+    first = np.lexsort((np.arange(len(share)), -np.where(many, share, -1.0)))[: config.screened]
+    chosen = np.union1d(first[many[first]], np.flatnonzero(~many))
+    chosen = chosen[[_varies(x[:, j]) for j in chosen]]
+    is_category = aggregator.is_category
+    trees = fit_trees(
+        labels,
+        metric,
+        (x[:, chosen], target),
+        None,
+        categorical=[i for i, j in enumerate(chosen) if is_category[j]],
+        config=replace(SELECTING, seed=config.seed),
+    )
+    gain = trees.gain(len(chosen))
+    order = np.lexsort((np.arange(len(gain)), -gain))[:most]
+    return sorted(int(chosen[j]) for j in order if gain[j] > 0)
+
+
+GROWING = BoostingConfig(rounds=600, num_leaves=15, feature_share=0.3, row_share=0.8, min_rows=30, l2=1.0)
+SELECTING = BoostingConfig(
+    rounds=50, stop_after=0, learning_rate=0.1, num_leaves=15, feature_share=0.25, row_share=0.7, max_bin=63, l2=1.0
+)
+
+
+def _varies(column: np.ndarray) -> bool:
+    known = column[~np.isnan(column)]
+    return len(known) > 0 and (len(known) < len(column) or bool((known != known[0]).any()))
+
+
+def _columns(labels: LabelEncoding, target: np.ndarray) -> np.ndarray:
+    """Targets as numbers: values, or an indicator per class or label."""
+    if labels.type is TaskType.MULTICLASS:
+        return (target[:, None] == np.arange(len(labels.classes))).astype(np.float64)
+    if labels.type is TaskType.REGRESSION:  # ranks: a few huge values must not decide
+        return np.argsort(np.argsort(target, kind="stable"), kind="stable").astype(np.float64)[:, None]
+    return target.reshape(len(target), -1).astype(np.float64)
+
+
+def fit_tabular(
+    data: AggregateData,
+    labels: LabelEncoding,
+    splits: Mapping[str, SplitData],
+    metric: str,
+    *,
+    config: BoostingConfig | None = None,
+) -> BoostedTrees:
+    """Trees on a task's aggregates; validation rows say when to stop."""
+    return fit_trees(
+        labels,
+        metric,
+        (data.x["train"], splits["train"].target),
+        (data.x["validation"], splits["validation"].target),
+        categorical=data.categorical,
+        config=config or GROWING,
+    )
