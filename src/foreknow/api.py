@@ -49,7 +49,6 @@ def train(
     register: str | None = None,
     alias: str | None = None,
     resume: str | None = None,
-    baselines: bool = True,
     tracking_uri: str | None = None,
     allow: Sequence[str] = (),
     reporter: Reporter | None = None,
@@ -62,7 +61,6 @@ def train(
         register: Name of a registered model to add the result to.
         alias: Alias for the new version.
         resume: A run id or ``latest``: go on with an interrupted run.
-        baselines: Whether to train baselines beside the model.
         tracking_uri: MLflow server; ``MLFLOW_TRACKING_URI``, or one started for the workspace, if not given.
         allow: Findings of the leakage audit to let pass: ``NAME``, ``NAME:table`` or ``NAME:table.column``.
         reporter: Told what happens.
@@ -80,7 +78,6 @@ def train(
         register=register,
         alias=alias,
         resume=resume,
-        baselines=baselines,
         allow=allow,
         reporter=reporter,
     )

@@ -288,6 +288,8 @@ def make_config(values: Mapping[str, Any], *, where: str = "training parameters"
                 )
             )
             continue
+        if name == "scoreboard" and value is False:  # YAML reads the word off as false
+            value = "off"
         try:
             clean[name] = TypeAdapter(hints[name]).validate_python(value)
         except ValidationError as e:

@@ -170,7 +170,7 @@ def test_train_shows_epochs_scoreboard_and_what_to_do_next(foreknow, project, na
 
 
 def test_train_as_json(foreknow, project):
-    done = foreknow("train", "Buys", "--json", "--epochs", "1", "--no-baselines")
+    done = foreknow("train", "Buys", "--json", "--epochs", "1", "--scoreboard", "off")
     found = done.json
     assert {"run_id", "experiment", "status", "metrics", "scoreboard", "seconds"} <= set(found)
     assert found["status"] == "FINISHED"
@@ -181,7 +181,7 @@ def test_train_as_json(foreknow, project):
 
 def test_options_and_settings_reach_the_run(foreknow, project):
     options = "--lr 0.01 --batch-size 8 --num-neighbors 2,-1 --seed 3 --set channels=4 --set clip_norm=null"
-    run_id = foreknow("train", "Buys", "--json", "--no-baselines", *options.split()).json["run_id"]
+    run_id = foreknow("train", "Buys", "--json", "--scoreboard", "off", *options.split()).json["run_id"]
     config = json.loads((fk.open(".").workspace / "runs" / run_id / "run.json").read_text())["config"]
     assert (config["lr"], config["batch_size"], config["num_neighbors"]) == (0.01, 8, [2, -1])
     assert (config["seed"], config["channels"], config["clip_norm"]) == (3, 4, None)

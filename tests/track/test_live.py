@@ -146,7 +146,7 @@ class Block(Silent):
             print("ready", flush=True)
             time.sleep(600)
 
-fk.train(fk.open(sys.argv[1]).task("Buys"), tracking_uri=sys.argv[2], epochs=3, reporter=Block(), baselines=False)
+fk.train(fk.open(sys.argv[1]).task("Buys"), tracking_uri=sys.argv[2], epochs=3, reporter=Block(), scoreboard="off")
 """
 
 
@@ -160,13 +160,13 @@ def test_a_killed_training_resumes_to_the_same_model(server, market, tmp_path):
         assert client.get_run(run_id).info.status == "RUNNING"
         process.kill()
     wait_until(lambda: client.get_run(run_id).info.status == "KILLED")
-    resumed = fk.train(fk.open(market).task("Buys"), tracking_uri=server.url, resume="latest", baselines=False)
+    resumed = fk.train(fk.open(market).task("Buys"), tracking_uri=server.url, resume="latest")
     assert resumed.run_id == run_id
     assert client.get_run(run_id).info.status == "FINISHED"
     for name in LEARNING:
         assert steps(client, run_id, name) == [1, 2, 3], "once each, also if killed before it was sent"
     again = fk.open(write_market(tmp_path / "again")).task("Buys")
-    whole = fk.train(again, tracking_uri=server.url, epochs=3, baselines=False)
+    whole = fk.train(again, tracking_uri=server.url, epochs=3, scoreboard="off")
     assert [replace(r, elapsed_s=0) for r in resumed.history] == [replace(r, elapsed_s=0) for r in whole.history]
     assert resumed.metrics == whole.metrics
     assert same_weights(resumed, whole)

@@ -18,6 +18,7 @@ CHOOSE = {
     "head_norm": "layer, batch, instance, none",
     "temporal_strategy": "uniform, last",
     "class_weight": "auto, balanced, none",
+    "scoreboard": "off, quick, full",
 }
 WRONG = [
     *((name, 0, AT_LEAST_1) for name in ("epochs", "eval_batch_size", "eval_every", "channels", "head_layers")),

@@ -11,9 +11,10 @@ from foreknow.sample.loader import Seeds
 from foreknow.schema.table import Column, Schema, Table
 from foreknow.task.label import LabelEncoding, encode_labels, fit_labels
 from foreknow.testing.stores import build_store
-from foreknow.train import scoreboard
+from foreknow.train import baselines
+from foreknow.train.baselines import entity_baseline, majority_baseline
 from foreknow.train.loop import SplitData
-from foreknow.train.scoreboard import Row, entity_baseline, majority_baseline, score
+from foreknow.train.scoreboard import Row, score
 from foreknow.types import DAY_S, Stype, TaskType
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -80,7 +81,14 @@ def test_a_number_is_the_mean_or_for_absolute_errors_the_median(metric, name, va
 
 def test_a_row_of_the_board_as_plain_values():
     row = Row(model="m", val={"a": 1.0}, test={}, seconds=1.23456)
-    assert row.to_dict() == {"model": "m", "val": {"a": 1.0}, "test": {}, "seconds": 1.235}
+    assert row.to_dict() == {
+        "model": "m",
+        "val": {"a": 1.0},
+        "test": {},
+        "val_interval": None,
+        "test_interval": None,
+        "seconds": 1.235,
+    }
 
 
 # --- LightGBM on the entity's columns -----------------------------------------------------------------------------
@@ -237,7 +245,7 @@ def test_a_missing_test_split_is_not_scored(flights):
 
 def test_very_many_rows_are_thinned_evenly(flights, monkeypatch):
     whole = flights.baseline(flights.data()).val
-    monkeypatch.setattr(scoreboard, "MAX_ROWS", 100)
+    monkeypatch.setattr(baselines, "MAX_ROWS", 100)
     thinned = flights.baseline(flights.data()).val
     assert thinned != whole
     assert thinned["roc_auc"] > 0.9

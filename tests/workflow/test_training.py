@@ -155,12 +155,12 @@ def test_what_happens_after_the_last_label_leaves_no_trace_in_the_model(trained,
     changed = other_future(tables, LABELS_END)
     assert not any(tables[t].equals(changed[t]) for t in ("customers", "articles", "sales", "visits", "follows"))
     folder = write_market(tmp_path / "later", changed)
-    two = fk.train(fk.open(folder).task("Buys"), tracking_uri=tracking, baselines=False)
+    two = fk.train(fk.open(folder).task("Buys"), tracking_uri=tracking, scoreboard="off")
     assert one.metrics["val"] == two.metrics["val"]
     assert timeless(one) == timeless(two)
     assert same_weights(weights(one), weights(two))
     folder = write_market(tmp_path / "earlier", other_future(tables, SEED_TIMES["train"][0]))
-    three = fk.train(fk.open(folder).task("Buys"), tracking_uri=tracking, baselines=False)
+    three = fk.train(fk.open(folder).task("Buys"), tracking_uri=tracking, scoreboard="off")
     assert not same_weights(weights(one), weights(three)), "what happened before does leave a trace"
 
 

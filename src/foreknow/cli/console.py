@@ -339,25 +339,37 @@ class TerminalReporter:
             self._bar = None
 
 
-def show_scoreboard(rows: Sequence[Any], metric: str) -> None:
-    """Models beside their baselines: the task's metric, and another one if there is room."""
+def show_scoreboard(rows: Sequence[Any], metric: str, verdict: str = "") -> None:
+    """Models beside their baselines: the task's metric with its intervals, another metric if there is room; verdict."""
     names = [n for n in rows[-1].val if any(math.isfinite(r.val.get(n, math.nan)) for r in rows)]
     splits = [s for s in ("val", "test") if any(finite(getattr(r, s)) for r in rows)]
     names = [metric, *(n for n in names if n != metric)][:2]
-    model_width = max(len(r.model) for r in rows)
-    if _table_width([model_width, len("seconds"), *(max(len(n), 6) for n in names * len(splits))]) > out.width:
-        names = names[:1]
+    fixed = [max(len(r.model) for r in rows), len("seconds")]
+    spans = any(getattr(r, f"{s}_interval") is not None for r in rows for s in splits)
+    forms = [(names, spans), (names[:1], spans), (names[:1], False)]  # as much as fits
+    for shown, with_spans in forms:
+        cells = [[_score(r, s, n, with_spans and n == metric) for r in rows] for s in splits for n in shown]
+        heads = [f"{s}\n{n}" for s in splits for n in shown]
+        widths = [max(map(len, [*column, *head.split("\n")])) for column, head in zip(cells, heads, strict=True)]
+        if _table_width([*fixed, *widths]) <= out.width:
+            break
     table = _table("Scoreboard")
     table.add_column("model", no_wrap=True)
-    for split in splits:
-        for name in names:
-            table.add_column(f"{split}\n{name}", justify="right", no_wrap=True)
+    for head in heads:
+        table.add_column(head, justify="right", no_wrap=True)
     table.add_column("seconds", justify="right")
-    for row in rows:
+    for i, row in enumerate(rows):
         style = "bold" if row.model == rows[-1].model else ""
-        cells = [_number(getattr(row, s).get(n, math.nan)) for s in splits for n in names]
-        table.add_row(row.model, *cells, f"{row.seconds:.1f}", style=style)
+        table.add_row(row.model, *(column[i] for column in cells), f"{row.seconds:.1f}", style=style)
     out.print(table)
+    if verdict:
+        out.print(verdict, markup=False, soft_wrap=not out.is_terminal, style="bold")
+
+
+def _score(row: Any, split: str, name: str, with_span: bool) -> str:
+    """A metric, and its interval in short."""
+    text, span = _number(getattr(row, split).get(name, math.nan)), getattr(row, f"{split}_interval")
+    return f"{text} \\[{span[0]:.3f}, {span[1]:.3f}]" if with_span and span is not None else text
 
 
 def _table(title: str | None) -> Table:

@@ -125,7 +125,7 @@ def _run(
         print_json({**run.to_dict(), "predictions": dict(done.tables), "project": str(made.project_file)})
         return
     out.print()
-    show_scoreboard(run.scoreboard, bound.task.metric)
+    show_scoreboard(run.scoreboard, bound.task.metric, run.verdict)
     show_predictions(done.head, title=f"{made.table}: the first of {done.num_rows:,} rows")
     for where in done.tables.values():
         out.print(f"predictions: {where}", markup=False, soft_wrap=True)

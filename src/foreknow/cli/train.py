@@ -150,10 +150,10 @@ def train(
     resume: Annotated[
         str | None, typer.Option(help="Go on with an interrupted run, or with the 'latest'.", metavar="RUN_ID")
     ] = None,
-    baselines: Annotated[
-        bool,
-        typer.Option(" /--no-baselines", help="Train no baselines to compare with.", metavar="", show_default=False),
-    ] = True,
+    scoreboard: Annotated[
+        str | None,
+        typer.Option(metavar="LEVEL", help="Baselines to compare with: off, quick or full. [default: quick]"),
+    ] = None,
     allow: AllowOption = None,
     parameters: Annotated[
         bool,
@@ -193,6 +193,7 @@ def train(
         "time_budget": time_budget,
         "seed": seed,
         "device": device,
+        "scoreboard": scoreboard,
     }
     values = {k: v for k, v in given.items() if v is not None} | _parse_settings(set_ or [])
     if resume is not None and values:
@@ -208,7 +209,6 @@ def train(
                 register=register,
                 alias=alias,
                 resume=resume,
-                baselines=baselines,
                 allow=allow or (),
                 reporter=reporter,
             )
@@ -220,7 +220,7 @@ def train(
     if json:
         print_json(run.to_dict())
         return
-    show_scoreboard(run.scoreboard, bound.task.metric)
+    show_scoreboard(run.scoreboard, bound.task.metric, run.verdict)
     out.print(f"best epoch {run.best_epoch} of {len(run.history)}; {run.stopped}")
     if run.model_version:
         added = f", alias {alias}" if alias else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -94,7 +95,7 @@ def build_history(store: GraphStore, chain: Sequence[int]) -> History:
         SamplingError: The keys don't follow one another.
     """
     edges = store.edge_types
-    for a, b in zip(chain, chain[1:], strict=False):
+    for a, b in pairwise(chain):
         if edges[b].target != edges[a].source:
             raise SamplingError(f"key {edges[b].name} of '{edges[b].source}' does not lead to '{edges[a].source}'")
     first, table = edges[chain[0]], store[edges[chain[0]].source]

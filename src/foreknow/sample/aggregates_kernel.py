@@ -134,9 +134,9 @@ def aggregate(
                 out[q, s] = values[first + n - 1 - b] if n > b else np.nan
             elif kind == EWM:
                 out[q, s] = smooth[n]
-            elif (kind == MIN or kind == MAX) and lo == 0:
+            elif kind in (MIN, MAX) and lo == 0:
                 out[q, s] = least[n] if kind == MIN else most[n]
-            elif kind == MIN or kind == MAX:
+            elif kind in (MIN, MAX):
                 best = np.nan
                 for j in range(first + lo, first + n):
                     x = np.float64(values[j])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def label_horizon(splits: Iterable[np.ndarray]) -> int:
     times = [np.unique(t) for t in splits if len(t)]
     if not times:
         return 0
-    pauses = [int(b[0] - a[-1]) for a, b in zip(times, times[1:], strict=False)]
+    pauses = [int(b[0] - a[-1]) for a, b in pairwise(times)]
     steps = [int(np.median(np.diff(times[0])))] if len(times[0]) > 1 else []
     return max([*pauses, *steps, 0])
 

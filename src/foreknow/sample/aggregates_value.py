@@ -84,7 +84,8 @@ class ValueReader:
         if value.kind == "new":
             return self._new(value, table, history)
         if value.kind in ("relative", "siblings"):
-            return self._relative(value, table)[history.rows]
+            by_row = self._relative(value, table)
+            return by_row.take(history.rows)
         rows = history.rows.astype(np.int64)
         for e in value.ups:
             rows = self._up(rows, e, history.time)

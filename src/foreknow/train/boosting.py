@@ -51,6 +51,9 @@ class BoostingConfig:
             "force_row_wise": True,
             "bin_construct_sample_cnt": 20_000,
             "max_cat_to_onehot": 8,
+            "min_data_per_group": 200,
+            "cat_smooth": 20,
+            "cat_l2": 20,
         }
 
 

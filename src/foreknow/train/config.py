@@ -38,6 +38,7 @@ class TrainConfig(ModelConfig):
     temporal_strategy: Strategy = "uniform"  # among visible children: uniform, or the last ones
     text_embedder: str = "hashed"  # hashed, model2vec:PATH, sentence-transformers:PATH
     shallow_embeddings: tuple[str, ...] = ()  # tables whose every row gets a vector of its own
+    scoreboard: Literal["off", "quick", "full"] = "quick"  # baselines beside the network: off, quick or full
     device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
     loader_threads: int = 0  # threads drawing batches ahead; useful with a GPU
 
@@ -95,6 +96,7 @@ def check_config(config: TrainConfig, *, where: str = "training parameters") -> 
         "head_norm": ("layer", "batch", "instance", "none"),
         "temporal_strategy": ("uniform", "last"),
         "class_weight": ("auto", "balanced", "none"),
+        "scoreboard": ("off", "quick", "full"),
     }
     for name, allowed in choices.items():
         need(getattr(config, name) in allowed, name, f"choose one of {', '.join(allowed)}")

@@ -7,7 +7,7 @@ the trees. Validation rows only say when to stop.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from foreknow.train.loop import SplitData
 from foreknow.train.screening import explained_share
 from foreknow.types import TaskType
 
-__all__ = ["AggregateData", "SelectionConfig", "fit_aggregates", "label_history", "visibility"]
+__all__ = ["AggregateData", "SelectionConfig", "fit_aggregates", "fit_tabular", "label_history", "visibility"]
 
 MAX_LABELS = 5  # classes or labels whose past is followed
 
@@ -40,16 +40,19 @@ class SelectionConfig:
     core_features: int = 120  # kept after the first round
     features: int = 300  # kept at most after the second one
     rows_per_feature: int = 40  # and at most one for so many training rows, but 60 at least
-    limits: Limits = Limits()
-    seed: int = 0
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AggregateData:
-    """The features chosen for a task, and their values in every split. ``x[split]``: ``(N, F)`` float32."""
+    """The features chosen for a task, and their values in every split.
+
+    ``x[split]``: ``(N, F)`` float32; those of training are of the rows of ``train``, which may be fewer than there are.
+    """
 
     plan: AggregatePlan
     aggregator: Aggregator
+    train: SplitData
     x: Mapping[str, np.ndarray]
 
     @property
@@ -67,14 +70,15 @@ def visibility(store: GraphStore, task: EntityTask) -> Visibility:
     )
 
 
-def label_history(labels: LabelEncoding, splits: Mapping[str, SplitData]) -> LabelHistory:
+def label_history(labels: LabelEncoding, splits: Mapping[str, SplitData], *, most: int = MAX_LABELS) -> LabelHistory:
     """The labels of training and validation rows as columns: values, or one indicator per frequent class or label."""
     parts = [splits[s] for s in ("train", "validation") if s in splits]
     seeds = Seeds(row=np.concatenate([p.seeds.row for p in parts]), time=np.concatenate([p.seeds.time for p in parts]))
     target = np.concatenate([p.target for p in parts])
     if labels.type in (TaskType.REGRESSION, TaskType.BINARY):
         return LabelHistory(seeds=seeds, values=target.reshape(-1, 1).astype(np.float32))
-    frequent = np.argsort(-np.array(labels.shares), kind="stable")[:MAX_LABELS]
+    every = len(labels.classes) <= most  # in their own order, then
+    frequent = np.arange(len(labels.classes)) if every else np.argsort(-np.array(labels.shares), kind="stable")[:most]
     if labels.type is TaskType.MULTICLASS:
         values = (target[:, None] == frequent).astype(np.float32)
         values[target < -1] = np.nan
@@ -92,6 +96,8 @@ def fit_aggregates(
     *,
     until: int,
     horizon_s: int | None = None,
+    train_rows: int | None = None,
+    seed: int = 0,
     config: SelectionConfig | None = None,
 ) -> AggregateData:
     """Choose a task's aggregates by its training rows, and compute them for all splits.
@@ -104,6 +110,9 @@ def fit_aggregates(
         splits: At least ``train``.
         until: The last training seed time, Unix seconds.
         horizon_s: How long after its seed time a label is known; by `label_horizon` if not given.
+        train_rows: Training rows to compute them for at most, evenly spaced; all if not given. The labels of all count
+            as past labels.
+        seed: Of what is drawn to choose by.
         config: How to choose.
     """
     config = config or SelectionConfig()
@@ -124,16 +133,19 @@ def fit_aggregates(
     train = splits["train"]
     rows = np.arange(len(train))
     if len(rows) > config.rows:
-        rows = np.sort(np.random.default_rng(config.seed).choice(len(rows), config.rows, replace=False))
+        rows = np.sort(np.random.default_rng(seed).choice(len(rows), config.rows, replace=False))
     sample, target = train.seeds.take(rows), train.target[rows]
     aggregator = Aggregator(store, core, encoding, see=see, labels=history)
-    kept = _best(aggregator, sample, target, labels, task.metric, config.core_features, config)
+    kept = _best(aggregator, sample, target, labels, task.metric, config.core_features, config, seed)
     aggregator = aggregator.with_plan(full_plan(core, kept, store))
     most = int(np.clip(len(train) // config.rows_per_feature, 60, config.features))
-    kept = _best(aggregator, sample, target, labels, task.metric, most, config)
+    kept = _best(aggregator, sample, target, labels, task.metric, most, config, seed)
     aggregator = aggregator.with_plan(aggregator.plan.take(kept))
-    x = {k: aggregator.compute(s.seeds) for k, s in splits.items()}
-    return AggregateData(plan=aggregator.plan, aggregator=aggregator, x=x)
+    if train_rows is not None and len(train) > train_rows:
+        rows = np.linspace(0, len(train) - 1, train_rows).astype(np.int64)
+        train = SplitData(seeds=train.seeds.take(rows), target=train.target[rows])
+    x = {k: aggregator.compute((train if k == "train" else s).seeds) for k, s in splits.items()}
+    return AggregateData(plan=aggregator.plan, aggregator=aggregator, train=train, x=x)
 
 
 def _best(
@@ -144,6 +156,7 @@ def _best(
     metric: str,
     most: int,
     config: SelectionConfig,
+    seed: int,
 ) -> list[int]:
     """The features that add most to trees on some rows, in plan order.
 
@@ -152,9 +165,7 @@ def _best(
     """
     x = aggregator.compute(seeds)
     share = explained_share(x, _columns(labels, target))
-    many = np.array([f.value is not None and f.value.kind != "rows" for f in aggregator.plan.features])
-    first = np.lexsort((np.arange(len(share)), -np.where(many, share, -1.0)))[: config.screened]
-    chosen = np.union1d(first[many[first]], np.flatnonzero(~many))
+    chosen = np.array(_screened(aggregator.plan, share, config.screened), np.int64)
     chosen = chosen[[_varies(x[:, j]) for j in chosen]]
     is_category = aggregator.is_category
     trees = fit_trees(
@@ -163,7 +174,7 @@ def _best(
         (x[:, chosen], target),
         None,
         categorical=[i for i, j in enumerate(chosen) if is_category[j]],
-        config=replace(SELECTING, seed=config.seed),
+        config=replace(SELECTING, seed=seed),
     )
     gain = trees.gain(len(chosen))
     order = np.lexsort((np.arange(len(gain)), -gain))[:most]
@@ -176,9 +187,29 @@ SELECTING = BoostingConfig(
 )
 
 
+def _screened(plan: AggregatePlan, share: np.ndarray, most: int) -> list[int]:
+    """Of the sums over histories the `most` best, each history's best first in turn; everything else."""
+    order = np.lexsort((np.arange(len(share)), -share))
+    turns: dict[object, int] = {}
+    taken: dict[object, int] = {}
+    ranked = []
+    chosen = [i for i, f in enumerate(plan.features) if f.value is None or f.value.kind == "rows"]
+    others = set(range(len(share))) - set(chosen)
+    for i in order.tolist():
+        if i not in others or share[i] <= 0:
+            continue
+        f = plan.features[i]
+        value, history = (f.anchor, f.chain, f.value), (f.anchor, f.chain)
+        taken[value] = taken.get(value, 0) + 1
+        turns[history] = turns.get(history, 0) + 1
+        # Further statistics of one value say much the same: they wait longer for their turn.
+        ranked.append((turns[history] * taken[value], i))
+    return sorted(chosen + [i for _, i in sorted(ranked)[:most]])
+
+
 def _varies(column: np.ndarray) -> bool:
     known = column[~np.isnan(column)]
-    return len(known) > 0 and (len(known) < len(column) or bool((known != known[0]).any()))
+    return bool(len(known) > 0 and (len(known) < len(column) or (known != known[0]).any()))
 
 
 def _columns(labels: LabelEncoding, target: np.ndarray) -> np.ndarray:
@@ -196,14 +227,24 @@ def fit_tabular(
     splits: Mapping[str, SplitData],
     metric: str,
     *,
+    seed: int = 0,
     config: BoostingConfig | None = None,
 ) -> BoostedTrees:
-    """Trees on a task's aggregates; validation rows say when to stop."""
+    """Trees on a task's aggregates; validation rows say when to stop.
+
+    Args:
+        data: From `fit_aggregates`.
+        labels: The task's labels.
+        splits: ``train`` and ``validation`` at least.
+        metric: What the task goes by.
+        seed: Of the trees.
+        config: How they are grown.
+    """
     return fit_trees(
         labels,
         metric,
         (data.x["train"], splits["train"].target),
         (data.x["validation"], splits["validation"].target),
         categorical=data.categorical,
-        config=config or GROWING,
+        config=replace(config or GROWING, seed=seed),
     )

@@ -19,7 +19,11 @@ from foreknow.workflow.prediction import Prediction, predict
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A finished training run. ``not_recorded``: what MLflow could not be given; all of it is in ``folder``."""
+    """A finished training run.
+
+    ``verdict``: what the scoreboard comes to, in a sentence. ``not_recorded``: what MLflow could not be given; all of
+    it is in ``folder``.
+    """
 
     run_id: str
     run_name: str
@@ -28,6 +32,7 @@ class Run:
     status: str
     metrics: Mapping[str, Mapping[str, float]]
     scoreboard: tuple[Row, ...]
+    verdict: str
     history: tuple[EpochRecord, ...]
     best_epoch: int
     stopped: str
@@ -54,6 +59,7 @@ class Run:
                 "status": self.status,
                 "metrics": {k: dict(v) for k, v in self.metrics.items()},
                 "scoreboard": [r.to_dict() for r in self.scoreboard],
+                "verdict": self.verdict,
                 "best_epoch": self.best_epoch,
                 "epochs": len(self.history),
                 "stopped": self.stopped,

@@ -41,10 +41,11 @@ from foreknow.track.connect import connect
 from foreknow.track.mlflow import MLflowTracker, check_reachable
 from foreknow.track.registry import Registry, check_alias, check_model_name
 from foreknow.track.server import MLflowServer, this_process
+from foreknow.train.board import Board, build_board
 from foreknow.train.config import TrainConfig
-from foreknow.train.loop import EpochRecord, FitResult, fit, resolve_device
+from foreknow.train.loop import EpochRecord, FitResult, SplitData, fit, resolve_device
 from foreknow.train.memory import check_memory, estimate_memory
-from foreknow.train.scoreboard import Row, entity_baseline, majority_baseline, score
+from foreknow.train.scoreboard import NETWORK, Row, make_row
 from foreknow.types import TaskType
 from foreknow.workflow.prepared import Prepared, prepare
 from foreknow.workflow.reporter import Reporter, Silent
@@ -66,7 +67,6 @@ def train(
     register: str | None = None,
     alias: str | None = None,
     resume: str | None = None,
-    baselines: bool = True,
     allow: Sequence[str] = (),
     tags: Mapping[str, str] | None = None,
     reporter: Reporter | None = None,
@@ -82,7 +82,6 @@ def train(
         register: Name of a registered model to add the result to.
         alias: Alias to give the new version, such as ``champion``.
         resume: Run to go on with after it was interrupted: a run id, or ``latest``.
-        baselines: Whether to train baselines beside the model.
         allow: Findings of the leakage audit to let pass, by name; see ``docs/audit.md``.
         tags: Further MLflow tags, there from the moment the run is.
         reporter: Told what happens.
@@ -132,7 +131,7 @@ def train(
             server=server,
         )
         with _closing(tracker):
-            run = job.run(tracker, clock, resume=run_id is not None, baselines=baselines)
+            run = job.run(tracker, clock, resume=run_id is not None)
         return _settle(run, tracker, url, register=register, alias=alias, reporter=reporter)
 
 
@@ -226,7 +225,6 @@ class _Training:
         clock: _Clock,
         *,
         resume: bool,
-        baselines: bool,
     ) -> Run:
         task, prepared, reporter = self.task, self.prepared, self.reporter
         folder = self.bound.database.workspace / "runs" / tracker.run_id
@@ -257,18 +255,13 @@ class _Training:
         clock.lap("train")
         reporter.stage("evaluating")
         outputs = {k: self._outputs(k, result) for k in ("validation", "test") if k in prepared.splits}
-        metrics = {
-            {"validation": "val"}.get(k, k): score(prepared.labels, prepared.splits[k].target, o)
-            for k, o in outputs.items()
-        }
+        network = make_row(NETWORK, prepared.labels, prepared.splits, outputs, result.elapsed_s)
+        metrics = {"val": network.val, "test": network.test} if network.test else {"val": network.val}
         clock.lap("evaluate")
-        rows = [Row(model="graph network", val=metrics["val"], test=metrics.get("test", {}), seconds=result.elapsed_s)]
-        if baselines:
-            reporter.stage("training baselines")
-            rows = [*self._baselines(), *rows]
-        clock.lap("baselines")
+        board = self._board(network, result)
+        clock.lap("scoreboard")
         reporter.stage("drawing")
-        self._log_results(tracker, folder, result, rows, metrics, outputs)
+        self._log_results(tracker, folder, result, board, metrics, outputs)
         clock.lap("plots")
         reporter.stage("saving the model")
         bundle = self._bundle(tracker, result, metrics).save(folder / "bundle")
@@ -282,7 +275,8 @@ class _Training:
             experiment=self.bound.experiment,
             status="FINISHED",
             metrics=metrics,
-            scoreboard=tuple(rows),
+            scoreboard=board.rows,
+            verdict=board.verdict,
             history=result.history,
             best_epoch=result.best_epoch,
             stopped=result.stopped,
@@ -351,43 +345,59 @@ class _Training:
         )
         return outputs_to_predictions(raw, self.prepared.labels, result.objective.logit_shift)
 
-    def _baselines(self) -> list[Row]:
-        task, p = self.task, self.prepared
-        rows = [majority_baseline(p.labels, p.splits, task.metric)]
-        entity = entity_baseline(
-            p.labels,
-            p.splits,
-            self.loader.features[task.entity_table],
-            p.store[task.entity_table],
-            metric=task.metric,
-            known=task.known,
-            inclusive=task.inclusive,
+    def _board(self, network: Row, result: FitResult) -> Board:
+        """The network beside its baselines."""
+        p = self.prepared
+
+        def vectors(split: SplitData) -> np.ndarray:
+            _, found = run_forward(
+                self.network,
+                self.loader,
+                split.seeds,
+                batch_size=self.config.eval_batch_size,
+                device=self.device,
+                embeddings=True,
+            )
+            assert found is not None
+            return found
+
+        return build_board(
+            network,
+            self.config.scoreboard,
+            store=p.store,
+            task=self.task,
+            encoding=self.encoding,
+            labels=p.labels,
+            splits=p.splits,
+            until=p.fitted_until,
             seed=self.config.seed,
+            vectors=vectors,
+            progress=self.reporter.stage,
         )
-        return [*rows, entity] if entity is not None else rows
 
     def _log_results(
         self,
         tracker: MLflowTracker,
         folder: Path,
         result: FitResult,
-        rows: list[Row],
+        board: Board,
         metrics: Mapping[str, Mapping[str, float]],
         outputs: Mapping[str, np.ndarray],
     ) -> None:
         from foreknow.train import plots
+        from foreknow.train.board_plot import scoreboard_figure
 
         labels = self.prepared.labels
         last = result.best_epoch
         name = find_metric(self.task.metric, labels.type).name
         tracker.log_metrics({f"test_metric_{k}": v for k, v in metrics.get("test", {}).items()}, step=last)
-        for row in rows[:-1]:
-            which = row.model.split(" (")[0].replace(" ", "_")
+        for row in board.rows[:-1]:
+            which = row.model.split(" (")[0].replace("'s", "").replace(" + ", "_").replace(" ", "_")
             for split, values in (("val", row.val), ("test", row.test)):
                 if name in values:  # the metric alone: the run's page draws a chart for each; the rest is in the file
                     tracker.log_metrics({f"baseline_{which}_{split}_metric_{name}": values[name]}, step=last)
-        board = json_ready({"metric": self.task.metric, "models": [r.to_dict() for r in rows]})
-        (folder / "scoreboard.json").write_text(json.dumps(board, indent=1))
+        written = {"metric": name, "models": [r.to_dict() for r in board.rows], "verdict": board.verdict}
+        (folder / "scoreboard.json").write_text(json.dumps(json_ready(written), indent=1))
         tracker.log_artifact(folder / "scoreboard.json")
         tracker.set_tags({"foreknow.best_epoch": str(last), "foreknow.stopped": result.stopped})
         pictures = folder / "plots"
@@ -406,6 +416,8 @@ class _Training:
             metric_name=self.task.metric,
             higher_is_better=find_metric(self.task.metric, labels.type).higher_is_better,
         )
+        if len(board.rows) > 1:
+            figures["scoreboard"] = scoreboard_figure(board.rows, name, board.verdict)
         for name, figure in figures.items():
             plots.save(figure, pictures / f"{name}.png")
         tracker.log_artifact(pictures, "plots")
