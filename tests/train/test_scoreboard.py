@@ -7,14 +7,20 @@ import pyarrow as pa
 import pytest
 
 from foreknow.graph.encode import TableFeatures, fit_encoding
+from foreknow.sample.aggregates_feature import AggregatePlan, Feature, Stat
+from foreknow.sample.aggregates_value import Value
 from foreknow.sample.loader import Seeds
 from foreknow.schema.table import Column, Schema, Table
 from foreknow.task.label import LabelEncoding, encode_labels, fit_labels
 from foreknow.testing.stores import build_store
 from foreknow.train import baselines
 from foreknow.train.baselines import entity_baseline, majority_baseline
+from foreknow.train.boosting import BoostedTrees, BoostingConfig, fit_trees
 from foreknow.train.loop import SplitData
-from foreknow.train.scoreboard import Row, score
+from foreknow.train.scoreboard import NETWORK, Row, make_row, score, with_intervals
+from foreknow.train.screening import explained_share
+from foreknow.train.tabular import _is_clock
+from foreknow.train.verdict import verdict
 from foreknow.types import DAY_S, Stype, TaskType
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -249,3 +255,115 @@ def test_very_many_rows_are_thinned_evenly(flights, monkeypatch):
     thinned = flights.baseline(flights.data()).val
     assert thinned != whole
     assert thinned["roc_auc"] > 0.9
+
+
+# --- intervals and verdict ----------------------------------------------------------------------------------------
+
+
+def board(*noises, task_type=BINARY, metric="roc_auc", num=400):
+    """Rows of models with more or less noise, the last one the network."""
+    labels = LabelEncoding(type=task_type, dtype="DOUBLE", classes=("a", "b") if task_type is BINARY else ())
+    rng = np.random.default_rng(0)
+    splits = {}
+    for name in ("validation", "test"):
+        target = rng.normal(size=num)
+        splits[name] = split((target > 0).astype(float) if task_type is BINARY else target)
+    rows = []
+    for i, noise in enumerate(noises):
+        outputs = {k: s.target - 0.5 + noise * rng.normal(size=num) for k, s in splits.items()}
+        if task_type is BINARY:
+            outputs = {k: 1 / (1 + np.exp(-o)) for k, o in outputs.items()}
+        model = NETWORK if i == len(noises) - 1 else f"model {i}"
+        rows.append(make_row(model, labels, splits, outputs, 0.0))
+    return with_intervals(rows, labels, splits, metric)
+
+
+def test_intervals_hold_the_metric_and_narrow_with_more_rows():
+    widths = []
+    for num in (100, 1600, 40_000):
+        rows, _ = board(1.0, 2.0, num=num)
+        for row in rows:
+            for value, (low, high) in ((row.val, row.val_interval), (row.test, row.test_interval)):
+                assert low < value["roc_auc"] < high
+        widths.append(rows[0].test_interval[1] - rows[0].test_interval[0])
+    assert widths[0] / 4 == pytest.approx(widths[1], rel=0.5)
+    assert widths[1] / 5 == pytest.approx(widths[2], rel=0.5), "beyond the rows drawn, deviations are scaled"
+
+
+def test_a_difference_is_measured_on_the_same_rows():
+    _, resamplers = board(1.0, 1.0)
+    noise = board(1.0, 1.0)[1]["test"]
+    assert noise.difference(0, 1) == resamplers["test"].difference(0, 1), "the same seed draws the same rows"
+    assert noise.difference(0, 0) == (0, (0, 0))
+
+
+@pytest.mark.parametrize(
+    ("task_type", "metric", "noises", "begins"),
+    [
+        (BINARY, "roc_auc", (3.0, 2.0, 0.3), "The graph network adds +0."),
+        (BINARY, "roc_auc", (0.3, 3.0, 2.0), "Model 0 is better here: the graph network falls behind by 0."),
+        (
+            BINARY,
+            "roc_auc",
+            (3.0, 1.0, 1.0),
+            "Model 1 is enough here: the graph network adds nothing that test can",
+        ),
+        (REGRESSION, "mae", (3.0, 2.0, 0.3), "The graph network adds +1."),
+        (REGRESSION, "mae", (0.3, 2.0, 1.0), "Model 0 is better here: the graph network falls behind by 0."),
+    ],
+)
+def test_the_verdict_compares_the_network_with_the_baseline_best_on_validation(task_type, metric, noises, begins):
+    rows, resamplers = board(*noises, task_type=task_type, metric=metric)
+    assert verdict(rows, resamplers).startswith(begins)
+
+
+def test_nothing_compared_needs_no_verdict():
+    assert verdict(*board(1.0)) == ""
+
+
+# --- aggregates ---------------------------------------------------------------------------------------------------
+
+
+def test_trees_are_kept_as_text_and_predict_the_same():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 4)).astype(np.float32)
+    for labels, y in (
+        (LabelEncoding(type=BINARY, dtype="BOOLEAN", classes=("a", "b")), (x[:, 0] > 0).astype(float)),
+        (LabelEncoding(type=MULTILABEL, dtype="X", classes=("a", "b")), np.stack([x[:, 0] > 0, x[:, 0] > -9], 1) * 1.0),
+        (LabelEncoding(type=MULTICLASS, dtype="X", classes=("a", "b", "c")), (x[:, 0] > 0) + (x[:, 1] > 0)),
+        (LabelEncoding(type=REGRESSION, dtype="DOUBLE"), x[:, 0] + x[:, 1]),
+    ):
+        metric = {REGRESSION: "mae", BINARY: "roc_auc", MULTICLASS: "accuracy", MULTILABEL: "auroc_macro"}[labels.type]
+        trees = fit_trees(labels, metric, (x, y), None, config=BoostingConfig(rounds=20, stop_after=0))
+        again = BoostedTrees.from_text(labels.type, trees.to_text())
+        np.testing.assert_array_equal(trees.predict(x), again.predict(x))
+        assert trees.gain(4).argmax() in (0, 1)
+
+
+def test_screening_finds_what_explains_the_target():
+    rng = np.random.default_rng(0)
+    target = rng.normal(size=(3000, 1))
+    noise = rng.normal(size=(3000, 5))
+    half = np.where(rng.random(3000) < 0.5, target[:, 0] ** 2, np.nan)
+    x = np.column_stack([target[:, 0] ** 2 * np.sign(target[:, 0]), np.ones(3000), half, noise]).astype(np.float32)
+    share = explained_share(x, target)
+    assert share[0] > 0.9
+    assert share[1] == 0
+    assert (share[3:] < 0.02).all()
+    assert explained_share(x, np.ones((3000, 1))).tolist() == [0] * 8
+
+
+def test_what_counts_up_with_the_seed_time_is_taken_for_a_clock():
+    plan = AggregatePlan(
+        entity_table="t",
+        windows_s=(),
+        horizon_s=0,
+        features=(
+            Feature(family="history", value=Value(), chain=(0,), stat=Stat(kind="rows")),
+            Feature(family="label", stat=Stat(kind="mean")),
+            Feature(family="attribute", column="age"),
+        ),
+    )
+    time = np.repeat(np.arange(20), 50) * DAY_S
+    x = np.column_stack([time, time, np.random.default_rng(0).normal(size=1000)]).astype(np.float32)
+    assert _is_clock(plan, x, time).tolist() == [True, False, False]

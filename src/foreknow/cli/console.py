@@ -344,23 +344,25 @@ def show_scoreboard(rows: Sequence[Any], metric: str, verdict: str = "") -> None
     names = [n for n in rows[-1].val if any(math.isfinite(r.val.get(n, math.nan)) for r in rows)]
     splits = [s for s in ("val", "test") if any(finite(getattr(r, s)) for r in rows)]
     names = [metric, *(n for n in names if n != metric)][:2]
-    fixed = [max(len(r.model) for r in rows), len("seconds")]
+    model_width = max(len(r.model) for r in rows)
     spans = any(getattr(r, f"{s}_interval") is not None for r in rows for s in splits)
-    forms = [(names, spans), (names[:1], spans), (names[:1], False)]  # as much as fits
-    for shown, with_spans in forms:
+    forms = [(names, spans, True), (names[:1], spans, True), (names[:1], False, True), (names[:1], False, False)]
+    for shown, with_spans, with_seconds in forms:  # as much as fits
         cells = [[_score(r, s, n, with_spans and n == metric) for r in rows] for s in splits for n in shown]
         heads = [f"{s}\n{n}" for s in splits for n in shown]
         widths = [max(map(len, [*column, *head.split("\n")])) for column, head in zip(cells, heads, strict=True)]
-        if _table_width([*fixed, *widths]) <= out.width:
+        if _table_width([model_width, *widths, *([len("seconds")] if with_seconds else [])]) <= out.width:
             break
     table = _table("Scoreboard")
     table.add_column("model", no_wrap=True)
     for head in heads:
         table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("seconds", justify="right")
+    if with_seconds:
+        table.add_column("seconds", justify="right")
     for i, row in enumerate(rows):
         style = "bold" if row.model == rows[-1].model else ""
-        table.add_row(row.model, *(column[i] for column in cells), f"{row.seconds:.1f}", style=style)
+        seconds = [f"{row.seconds:.1f}"] if with_seconds else []
+        table.add_row(row.model, *(column[i] for column in cells), *seconds, style=style)
     out.print(table)
     if verdict:
         out.print(verdict, markup=False, soft_wrap=not out.is_terminal, style="bold")

@@ -43,6 +43,8 @@ _CODES = {
 _TIMES = ("since_last", "since_first", "overdue")
 _EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday
 
+MAX_CATEGORIES = 30
+
 Columns = list[tuple[int, Feature]]
 
 
@@ -84,8 +86,12 @@ class Aggregator:
 
     @property
     def is_category(self) -> list[bool]:
-        """Which columns hold numbers of categories (see `compute`) rather than amounts."""
-        return [f.family == "attribute" and f.column in self._categories(f.anchor) for f in self.plan.features]
+        """Which columns hold numbers of categories (see `compute`) rather than amounts.
+
+        Those of long vocabularies count as amounts, how frequent a category is: told apart one by one they would be
+        learnt by heart, and past labels of the same category say it better.
+        """
+        return [f.family == "attribute" and 0 < self._num_categories(f) <= MAX_CATEGORIES for f in self.plan.features]
 
     def compute(self, seeds: Seeds) -> np.ndarray:
         """The features of some seeds.
@@ -190,7 +196,7 @@ class Aggregator:
         if not f.anchor and f.column not in self.see.known:
             missing = missing | walker.unseen
         c = table.columns
-        if f.column == "age":
+        if not f.column:  # the row's age
             assert table.time is not None
             time = np.asarray(table.time)[at]
             missing = missing | (time == NEVER)
@@ -209,8 +215,9 @@ class Aggregator:
             found = code.astype(np.float64)
         return np.where(missing, np.nan, found)
 
-    def _categories(self, anchor: Anchor) -> Sequence[str]:
-        return list(self.encoding.tables[anchor_table(self.store, self.plan.entity_table, anchor)].categories)
+    def _num_categories(self, f: Feature) -> int:
+        table = anchor_table(self.store, self.plan.entity_table, f.anchor)
+        return len(self.encoding.tables[table].categories.get(f.column, ()))
 
     def _lookup(self, table: str, column: str) -> np.ndarray:
         """From the store's codes to numbers of categories: 0 missing, 1 unknown or rare."""

@@ -208,7 +208,7 @@ class _Paths:
         if anchor and anchor[-1][0] == "last":
             return categories
         columns = [*table.columns.number_names, *table.columns.instant_names, *categories]
-        return columns + (["age"] if table.time is not None else [])
+        return columns + ([""] if table.time is not None else [])
 
     def histories(self) -> Iterator[tuple[Anchor, tuple[int, ...]]]:
         """Where rows hang from an anchor: by depth, nearest first."""

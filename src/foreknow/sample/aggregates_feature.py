@@ -50,7 +50,7 @@ class Feature:
 
     ==========  ==================================================================================
     clock       ``column``: ``month``, ``weekday`` or ``hour`` of the seed time
-    attribute   ``column`` of the anchor's row; ``age`` is the days since the row's own time
+    attribute   ``column`` of the anchor's row; the days since the row's own time if empty
     history     ``stat`` of ``value`` over the rows that hang from the anchor along ``chain``
     label       ``stat`` of past labels (``label``: which one) of seeds that share ``keys``
     ==========  ==================================================================================
@@ -147,7 +147,7 @@ def describe(feature: Feature, plan: AggregatePlan, store: GraphStore) -> str:
         return f"{feature.column} of the seed time"
     if feature.family == "attribute":
         table = anchor_table(store, plan.entity_table, feature.anchor)
-        column = "age in days" if feature.column == "age" else f"{table}.{feature.column}"
+        column = f"{table}.{feature.column}" if feature.column else f"age in days of {table} row"
         return column + where
     assert feature.stat is not None
     if feature.family == "label":

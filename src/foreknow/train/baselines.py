@@ -20,7 +20,7 @@ from foreknow.task.task import EntityTask
 from foreknow.train.boosting import BoostingConfig, fit_trees
 from foreknow.train.loop import SplitData
 from foreknow.train.loss import ABSOLUTE_METRICS
-from foreknow.train.scoreboard import Row, make_row
+from foreknow.train.scoreboard import WITH_VECTORS, Row, make_row
 from foreknow.train.tabular import AggregateData, fit_tabular, label_history, visibility
 from foreknow.types import TaskType
 
@@ -146,8 +146,8 @@ def aggregate_baseline(
     *,
     seconds: float,
     seed: int = 0,
-) -> Row:
-    """LightGBM on a task's aggregates.
+) -> Row | None:
+    """LightGBM on a task's aggregates; None if none of them says anything about the training rows.
 
     Args:
         data: From `fit_aggregates`.
@@ -157,6 +157,8 @@ def aggregate_baseline(
         seconds: What choosing and computing the aggregates took; counted in.
         seed: Of the trees.
     """
+    if not len(data.plan):
+        return None
     started = time.monotonic()
     trees = fit_tabular(data, labels, splits, metric, seed=seed)
     outputs = {k: trees.predict(data.x[k]) for k in splits if k != "train"}
@@ -188,4 +190,4 @@ def embedding_baseline(
     both = {k: np.concatenate([data.x[k], vectors[k]], axis=1) for k in splits}
     trees = fit_tabular(replace(data, x=both), labels, splits, metric, seed=seed)
     outputs = {k: trees.predict(both[k]) for k in splits if k != "train"}
-    return make_row("aggregates + embeddings (LightGBM)", labels, splits, outputs, seconds + time.monotonic() - started)
+    return make_row(WITH_VECTORS, labels, splits, outputs, seconds + time.monotonic() - started)

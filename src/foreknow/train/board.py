@@ -98,7 +98,8 @@ def build_board(
         data = fit_aggregates(store, task, encoding, labels, splits, until=until, seed=seed, train_rows=most)
         fewer = {**splits, "train": data.train}
         seconds = time.monotonic() - started
-        rows.append(aggregate_baseline(data, labels, fewer, task.metric, seconds=seconds, seed=seed))
+        aggregates = aggregate_baseline(data, labels, fewer, task.metric, seconds=seconds, seed=seed)
+        rows += [aggregates] if aggregates is not None else []
         if level == "full":
             progress("scoreboard: aggregates and the network's vectors")
             started = time.monotonic()

@@ -50,6 +50,7 @@ class BoostingConfig:
             "deterministic": True,
             "force_row_wise": True,
             "bin_construct_sample_cnt": 20_000,
+            "feature_pre_filter": False,
             "max_cat_to_onehot": 8,
             "min_data_per_group": 200,
             "cat_smooth": 20,
@@ -130,8 +131,9 @@ def fit_trees(
     import lightgbm as lgb
 
     config = config or BoostingConfig()
-    params = {**config.params(), **objective_of(labels, metric)}
     x, y = train
+    params = {**config.params(), **objective_of(labels, metric)}
+    params["min_data_in_leaf"] = min(config.min_rows, max(len(x) // 10, 1))  # few rows: small leaves or none at all
 
     def grow(target: np.ndarray, val_target: np.ndarray | None) -> lgb.Booster:
         train_set = lgb.Dataset(x, target, categorical_feature=list(categorical), free_raw_data=False)

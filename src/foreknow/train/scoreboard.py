@@ -14,9 +14,11 @@ from foreknow.train.bootstrap import Resampler
 from foreknow.train.loop import SplitData
 from foreknow.types import TaskType
 
-__all__ = ["NETWORK", "Row", "known_rows", "make_row", "score", "with_intervals"]
+__all__ = ["NETWORK", "WITH_VECTORS", "Row", "known_rows", "make_row", "score", "with_intervals"]
 
 NETWORK = "graph network"
+WITH_VECTORS = "aggregates + network (LightGBM)"
+"""Trees that see the network's vectors: not a baseline to compare it with."""
 
 Interval = tuple[float, float]
 

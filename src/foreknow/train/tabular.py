@@ -28,6 +28,7 @@ from foreknow.types import TaskType
 
 __all__ = ["AggregateData", "SelectionConfig", "fit_aggregates", "fit_tabular", "label_history", "visibility"]
 
+CLOCK_SHARE = 0.5  # of the seed times' variance: a feature that explains more of it is a clock
 MAX_LABELS = 5  # classes or labels whose past is followed
 
 
@@ -165,8 +166,11 @@ def _best(
     """
     x = aggregator.compute(seeds)
     share = explained_share(x, _columns(labels, target))
+    share[_is_clock(aggregator.plan, x, seeds.time)] = -1
     chosen = np.array(_screened(aggregator.plan, share, config.screened), np.int64)
-    chosen = chosen[[_varies(x[:, j]) for j in chosen]]
+    chosen = chosen[np.array([_varies(x[:, j]) for j in chosen], bool)]
+    if not len(chosen):
+        return []
     is_category = aggregator.is_category
     trees = fit_trees(
         labels,
@@ -187,6 +191,20 @@ SELECTING = BoostingConfig(
 )
 
 
+def _is_clock(plan: AggregatePlan, x: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """Which features tell the seed time rather than anything about the seed: a count since the beginning, say.
+
+    Later seed times lie where training saw nothing, so that what trees learn from such a feature doesn't hold. Levels
+    of past labels are left in: what they say of the time is what is asked for.
+    """
+    is_level = [
+        f.family == "label" and f.stat is not None and f.stat.kind in ("mean", "ewm", "last") for f in plan.features
+    ]
+    share = explained_share(x, _ranks(time)[:, None])
+    is_clock: np.ndarray = (share > CLOCK_SHARE) & ~np.array(is_level, bool)
+    return is_clock
+
+
 def _screened(plan: AggregatePlan, share: np.ndarray, most: int) -> list[int]:
     """Of the sums over histories the `most` best, each history's best first in turn; everything else."""
     order = np.lexsort((np.arange(len(share)), -share))
@@ -194,6 +212,7 @@ def _screened(plan: AggregatePlan, share: np.ndarray, most: int) -> list[int]:
     taken: dict[object, int] = {}
     ranked = []
     chosen = [i for i, f in enumerate(plan.features) if f.value is None or f.value.kind == "rows"]
+    chosen = [i for i in chosen if share[i] >= 0]
     others = set(range(len(share))) - set(chosen)
     for i in order.tolist():
         if i not in others or share[i] <= 0:
@@ -215,10 +234,18 @@ def _varies(column: np.ndarray) -> bool:
 def _columns(labels: LabelEncoding, target: np.ndarray) -> np.ndarray:
     """Targets as numbers: values, or an indicator per class or label."""
     if labels.type is TaskType.MULTICLASS:
-        return (target[:, None] == np.arange(len(labels.classes))).astype(np.float64)
+        is_class: np.ndarray = np.equal(target[:, None], np.arange(len(labels.classes))).astype(np.float64)
+        return is_class
     if labels.type is TaskType.REGRESSION:  # ranks: a few huge values must not decide
-        return np.argsort(np.argsort(target, kind="stable"), kind="stable").astype(np.float64)[:, None]
-    return target.reshape(len(target), -1).astype(np.float64)
+        return _ranks(target)[:, None]
+    columns: np.ndarray = target.reshape(len(target), -1).astype(np.float64)
+    return columns
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Place of each value among the distinct ones."""
+    ranks: np.ndarray = np.unique(values, return_inverse=True)[1].astype(np.float64)
+    return ranks
 
 
 def fit_tabular(

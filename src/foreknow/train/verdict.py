@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from foreknow.task.metric import is_better
 from foreknow.train.bootstrap import Resampler
-from foreknow.train.scoreboard import NETWORK, Row
+from foreknow.train.scoreboard import NETWORK, WITH_VECTORS, Row
 
 __all__ = ["verdict"]
 
@@ -27,7 +27,7 @@ def verdict(rows: Sequence[Row], resamplers: Mapping[str, Resampler]) -> str:
         One sentence, or an empty text if there is nothing to compare.
     """
     at = next((i for i, r in enumerate(rows) if r.model == NETWORK), None)
-    others = [i for i in range(len(rows)) if i != at and "embeddings" not in rows[i].model]
+    others = [i for i in range(len(rows)) if i != at and rows[i].model != WITH_VECTORS]
     if at is None or not others or "validation" not in resamplers:
         return ""
     validation = resamplers["validation"]
