@@ -76,7 +76,7 @@ def test_what_can_be_seen_but_not_learnt_is_said_before_any_work(market, query, 
 
 def test_a_trained_query_scores_whom_it_says_at_the_time_it_says(market, tracking, few_plots):
     where = " WHERE COUNT(sales.* VIA sales.customer_id, -100, 0) > 0"
-    run = fk.train(ask(market, BUYS + where), tracking_uri=tracking, baselines=False)
+    run = fk.train(ask(market, BUYS + where), tracking_uri=tracking, scoreboard="off")
     db = fk.open(market)
     run.predict(into="SCORED", at="2023-03-01", tracking_uri=tracking)
     at = read(market, "SCORED")
@@ -106,7 +106,7 @@ def test_listed_ids_are_scored_once_each_in_their_order_with_a_flag(market, trac
             f"{query} WHERE customers.age > 1000 OR EXISTS(sales.* VIA sales.customer_id, -INF, 0) AS OF '2023-04-01'",
         ),
         tracking_uri=tracking,
-        baselines=False,
+        scoreboard="off",
     )
     run.predict(into="LISTED", tracking_uri=tracking)
     found = read(market, "LISTED")
@@ -124,7 +124,7 @@ def test_the_target_column_is_no_feature_and_its_gaps_are_predicted(market, trac
     bound = fk.open(market).ask("PREDICT customers.tier FOR EACH customers.customer_id", name="Tier")
     assert bound.database.schema["customers"]["tier"].stype is Stype.CATEGORICAL
     assert bound.schema["customers"]["tier"].stype is Stype.IGNORE
-    run = fk.train(bound, tracking_uri=tracking, baselines=False)
+    run = fk.train(bound, tracking_uri=tracking, scoreboard="off")
     assert "tier" not in {
         c.name for c in fk.workflow.load_bundle(bound.database, run_id=run.run_id)[0].schema["customers"].features
     }

@@ -98,7 +98,10 @@ def test_a_run_is_all_there_in_mlflow(trained):
         history = client.get_metric_history(run.run_id, name.format("roc_auc"))
         assert [m.step for m in history] == [1, 2]
     assert found.data.metrics["test_metric_roc_auc"] == run.metrics["test"]["roc_auc"]
-    assert "baseline_majority_val_metric_roc_auc" in found.data.metrics
+    baselines = {k for k in found.data.metrics if k.startswith("baseline_")}
+    assert {f"baseline_{b}_val_metric_roc_auc" for b in ("majority", "aggregates", "entity_columns")} <= baselines
+    assert run.verdict == json.loads((run.folder / "scoreboard.json").read_text())["verdict"]
+    assert run.verdict.count(".") >= 1
     assert any(k.startswith("system/cpu") for k in found.data.metrics)
     assert found.data.params["channels"] == "8"
     assert found.data.params["num_neighbors"] == "(4, 3)"
@@ -111,7 +114,7 @@ def test_a_run_is_all_there_in_mlflow(trained):
     assert dataset.dataset.name == "Market.Buys.train"
     files = set(artifacts(client, run.run_id))
     assert {"dataset.yaml", "config.yaml", "scoreboard.json", "schema.svg", "plots/learning_curves.png"} <= files
-    assert "plots/roc_curve.png" in files
+    assert {"plots/roc_curve.png", "plots/scoreboard.png"} <= files
 
 
 def test_the_model_shows_its_test_metrics_and_they_are_recorded_once(trained):

@@ -81,6 +81,8 @@ def _explained(columns: np.ndarray, target: np.ndarray, out: np.ndarray) -> None
         used = 0
         for b in range(BINS + 1):
             used += count[b] > 0
+        if used < 2:
+            continue
         for k in range(num_targets):
             between = 0.0
             for b in range(BINS + 1):
