@@ -117,6 +117,33 @@ def test_a_run_is_all_there_in_mlflow(trained):
     assert {"plots/roc_curve.png", "plots/scoreboard.png"} <= files
 
 
+@pytest.mark.parametrize(
+    ("level", "models"),
+    [
+        ("off", ["graph network"]),
+        (
+            "full",
+            [
+                "majority",
+                "entity's mean",
+                "entity's last value",
+                "entity columns (LightGBM)",
+                "aggregates (LightGBM)",
+                "aggregates + network (LightGBM)",
+                "graph network",
+            ],
+        ),
+    ],
+)
+def test_a_scoreboard_holds_what_its_level_asks_for(level, models, market, tracking, few_plots):
+    run = fk.train(fk.open(market).task("Buys"), tracking_uri=tracking, scoreboard=level, epochs=1)
+    assert [r.model for r in run.scoreboard] == models
+    assert bool(run.verdict) == (level != "off")
+    for row in run.scoreboard[1:]:
+        assert row.val_interval[0] < row.val["roc_auc"] < row.val_interval[1]
+        assert not row.outputs
+
+
 def test_the_model_shows_its_test_metrics_and_they_are_recorded_once(trained):
     folder, run = trained
     client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
