@@ -365,7 +365,7 @@ def show_scoreboard(rows: Sequence[Any], metric: str, verdict: str = "") -> None
         table.add_row(row.model, *(column[i] for column in cells), *seconds, style=style)
     out.print(table)
     if verdict:
-        out.print(verdict, markup=False, soft_wrap=not out.is_terminal, style="bold")
+        out.print(verdict, markup=False, style="bold")
 
 
 def _score(row: Any, split: str, name: str, with_span: bool) -> str:
