@@ -28,7 +28,7 @@ from foreknow.types import TaskType
 
 __all__ = ["AggregateData", "SelectionConfig", "fit_aggregates", "fit_tabular", "label_history", "visibility"]
 
-CLOCK_SHARE = 0.5  # of the seed times' variance: a feature that explains more of it is a clock
+CLOCK_SHARE = 0.95  # of the variance of the seed times: a feature that explains more of it is a clock
 MAX_LABELS = 5  # classes or labels whose past is followed
 
 
