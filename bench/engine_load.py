@@ -70,7 +70,7 @@ def _wait(project: Path) -> str:
 def _load(address: str, a: argparse.Namespace) -> dict[str, Any]:
     boss = HTTPOperations(address)
     parameters = {"epochs": a.epochs, "patience": a.epochs, "eval_every": 50}
-    training = boss.submit("train", {"task": a.task, "parameters": parameters, "baselines": False}, priority=10)["id"]
+    training = boss.submit("train", {"task": a.task, "parameters": parameters}, priority=10)["id"]
     while "epoch" not in (boss.job(training)["progress"] or {}):
         time.sleep(0.2)
     taken: dict[str, list[float]] = {"status": [], "list": [], "submit": [], "cancel": []}

@@ -38,18 +38,28 @@ RUN = {
     "experiment": "D/t/T",
     "status": "FINISHED",
     "url": "http://127.0.0.1:5000/#/x",
+    "metric": "auc",
     "metrics": {"val": {"auc": 0.7}},
     "scoreboard": [
-        {"model": "majority", "val": {"auc": 0.5, "f1": None}, "test": {"auc": None}, "seconds": 0.0},
-        {"model": "graph network", "val": {"auc": 0.7, "f1": None}, "test": {"auc": None}, "seconds": 1.5},
+        {"model": "majority", "val": {"acc": 0.9, "auc": 0.5, "f1": None}, "test": {"auc": None}, "seconds": 0.0},
+        {
+            "model": "graph network",
+            "val": {"acc": 0.8, "auc": 0.7, "f1": None},
+            "val_interval": [0.6, 0.81],
+            "test": {"auc": None},
+            "seconds": 1.5,
+        },
     ],
+    "verdict": "The graph network adds <nothing>.",
 }
 
 
 def test_a_run_shows_its_scoreboard_without_empty_columns():
     run = RunView(values=RUN)
-    assert run.scoreboard.columns == ("model", "val auc", "seconds")
-    assert "graph network  0.7" in repr(run)
+    assert run.scoreboard.columns == ("model", "val auc", "val 95%", "val acc", "seconds")
+    assert "graph network  0.7      0.6 to 0.81  0.8" in repr(run)
+    assert repr(run).endswith("The graph network adds <nothing>.")
+    assert "adds &lt;nothing&gt;." in run._repr_html_()
     assert 'href="http://127.0.0.1:5000/#/x"' in run._repr_html_()
     assert run.metrics == {"val": {"auc": 0.7}}
 

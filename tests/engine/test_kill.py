@@ -146,7 +146,7 @@ def test_a_training_killed_after_its_first_epoch_ends_as_one_run_and_one_table(t
     uri = f"sqlite:///{shutil.copyfile(empty_store, toy / 'mlflow.db')}"
     engine = Engine(toy, tracking_uri=uri).start()
     try:
-        spec = {"task": "Buys", "into": "P0", "baselines": False, "parameters": {"epochs": 30, "patience": 99}}
+        spec = {"task": "Buys", "into": "P0", "parameters": {"epochs": 30, "patience": 99, "scoreboard": "off"}}
         job_id = engine.submit("train_predict", spec)["id"]
         until(lambda: (engine.job(job_id)["progress"] or {}).get("epoch", 0) >= 2, 60)
         os.killpg(engine.queue.get(job_id).pid, signal.SIGKILL)

@@ -111,7 +111,6 @@ class Client:
         definition: str | Mapping[str, Any] | None = None,
         register_as: str | None = None,
         alias: str | None = None,
-        baselines: bool = True,
         allow: Sequence[str] = (),
         priority: int = 0,
         timeout_s: float | None = None,
@@ -124,7 +123,6 @@ class Client:
             definition: A predictive query, or what stands under ``tasks: NAME:`` in a project file.
             register_as: Registered model to add the result to.
             alias: Alias for the new version.
-            baselines: Train baselines beside the model.
             allow: Findings of the leakage audit to let pass; see ``foreknow.audit``.
             priority: Higher ones first.
             timeout_s: Seconds it may run.
@@ -135,7 +133,6 @@ class Client:
             "definition": definition,
             "register_as": register_as,
             "alias": alias,
-            "baselines": baselines,
             "allow": list(allow),
             "parameters": parameters,
         }

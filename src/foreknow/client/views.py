@@ -122,29 +122,44 @@ class RunView:
         """The model beside its baselines; a row each, best split first."""
         found = list(self.values.get("scoreboard") or [])
         names = [n for n in (found[-1]["val"] if found else {}) if any(r["val"].get(n) is not None for r in found)]
+        names.sort(key=lambda n: n != self.values["metric"])  # what the task goes by, and its intervals, first
         splits = [s for s in ("val", "test") if any(v is not None for r in found for v in r[s].values())]
-        rows = [
-            {
-                "model": r["model"],
-                **{f"{s} {n}": r[s].get(n) for s in splits for n in names},
-                "seconds": r["seconds"],
-            }
-            for r in found
-        ]
-        columns = ("model", *(f"{s} {n}" for s in splits for n in names), "seconds")
-        return Rows(values=rows, columns=columns, title=self._title())
+        columns: list[str] = ["model"]
+        rows: list[dict[str, Any]] = [{"model": r["model"], "seconds": r["seconds"]} for r in found]
+        for split in splits:
+            cells = {f"{split} {n}": [r[split].get(n) for r in found] for n in names}
+            spans = [r.get(f"{split}_interval") for r in found]
+            if any(spans):
+                first, *others = cells.items()
+                cells = dict([first, (f"{split} 95%", [_span(s) for s in spans]), *others])
+            columns.extend(cells)
+            for i, row in enumerate(rows):
+                row.update({name: column[i] for name, column in cells.items()})
+        return Rows(values=rows, columns=(*columns, "seconds"), title=self._title())
+
+    @property
+    def verdict(self) -> str:
+        """What the scoreboard comes to, in a sentence; empty if there is nothing to compare."""
+        return str(self.values.get("verdict") or "")
 
     def _title(self) -> str:
         return f"{self.values['experiment']}, run {self.values.get('run_name', self.run_id)}: {self.values['status']}"
 
     def __repr__(self) -> str:
-        return repr(self.scoreboard) if self.values.get("scoreboard") else self._title()
+        if not self.values.get("scoreboard"):
+            return self._title()
+        return repr(self.scoreboard) + (f"\n{self.verdict}" if self.verdict else "")
 
     def _repr_html_(self) -> str:
         link = f'<p><a href="{escape(self.url)}">{escape(self.url)}</a></p>' if self.url else ""
         if not self.values.get("scoreboard"):
             return f"<p>{escape(self._title())}</p>{link}"
-        return self.scoreboard._repr_html_() + link
+        verdict = f"<p><b>{escape(self.verdict)}</b></p>" if self.verdict else ""
+        return self.scoreboard._repr_html_() + verdict + link
+
+
+def _span(interval: Sequence[float] | None) -> str:
+    return "" if interval is None else f"{_cell(interval[0])} to {_cell(interval[1])}"
 
 
 def html_table(rows: Sequence[Sequence[Any]], columns: Sequence[str], title: str = "") -> str:

@@ -38,7 +38,6 @@ class _Training(JobSpec):
     parameters: dict[str, Any] = Field(default_factory=dict)  # on top of the project's; see TrainConfig
     register_as: str | None = None  # registered model to add the result to
     alias: str | None = None  # alias for the new version
-    baselines: bool = True  # train baselines beside the model
     allow: list[str] = Field(default_factory=list)  # findings of the leakage audit to let pass
 
 

@@ -101,7 +101,6 @@ class _Work:
             register=spec.register_as,
             alias=spec.alias,
             resume=resume,
-            baselines=spec.baselines,
             allow=spec.allow,
             tags={JOB_TAG: self.job.id},
             reporter=self.reporter,

@@ -21,8 +21,8 @@ from foreknow.workflow.prediction import Prediction, predict
 class Run:
     """A finished training run.
 
-    ``verdict``: what the scoreboard comes to, in a sentence. ``not_recorded``: what MLflow could not be given; all of
-    it is in ``folder``.
+    ``metric``: what the task goes by, and the scoreboard's intervals are of. ``verdict``: what the scoreboard comes to,
+    in a sentence. ``not_recorded``: what MLflow could not be given; all of it is in ``folder``.
     """
 
     run_id: str
@@ -30,6 +30,7 @@ class Run:
     url: str | None
     experiment: str
     status: str
+    metric: str
     metrics: Mapping[str, Mapping[str, float]]
     scoreboard: tuple[Row, ...]
     verdict: str
@@ -57,6 +58,7 @@ class Run:
                 "url": self.url,
                 "experiment": self.experiment,
                 "status": self.status,
+                "metric": self.metric,
                 "metrics": {k: dict(v) for k, v in self.metrics.items()},
                 "scoreboard": [r.to_dict() for r in self.scoreboard],
                 "verdict": self.verdict,

@@ -274,6 +274,7 @@ class _Training:
             url=tracker.url,
             experiment=self.bound.experiment,
             status="FINISHED",
+            metric=self.task.metric,
             metrics=metrics,
             scoreboard=board.rows,
             verdict=board.verdict,
