@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 
 from foreknow.graph.encode import fit_encoding
-from foreknow.sample.aggregates import Aggregator
-from foreknow.sample.aggregates_anchor import Visibility
-from foreknow.sample.aggregates_candidates import core_plan, fit_windows
-from foreknow.sample.aggregates_label import LabelHistory
+from foreknow.sample.aggregates.aggregator import Aggregator
+from foreknow.sample.aggregates.anchor import Visibility
+from foreknow.sample.aggregates.candidates import core_plan, fit_windows
+from foreknow.sample.aggregates.label import LabelHistory
 from foreknow.sample.seeds import Seeds
 from foreknow.schema.table import Column, ForeignKey, Schema, Table
 from foreknow.testing.stores import build_store

@@ -296,6 +296,7 @@ class Database:
             tables={split: resolved.sql(split) for split in SPLITS},
             inclusive=file.inclusive,
             context_until=frozen_until(file),
+            horizon_s=max((h.longest_s for h in bound.horizons), default=None) if layout.time else None,
             allow=check_allowed(file.allow),
             query=file.query,
             settings=resolved.settings.to_dict(),

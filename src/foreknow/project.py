@@ -125,6 +125,7 @@ class TaskFile(_AnyTask):
     entity: EntityForm
     label: str
     time: str | None = None
+    horizon: Length | None = None
     known: list[str] = []
 
 
@@ -337,6 +338,7 @@ def task_from_file(name: str, file: TaskFile | LabelsTaskFile, made: Mapping[str
         inclusive=file.inclusive,
         context_until=frozen_until(file),
         known=tuple(file.known),
+        horizon_s=None if file.horizon is None else read_duration(file.horizon).longest_s,
         allow=check_allowed(file.allow),
     )
 

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from foreknow.errors import SamplingError
 from foreknow.graph.encode import fit_encoding
-from foreknow.sample import aggregates_kernel as kernel
-from foreknow.sample.aggregates import Aggregator
-from foreknow.sample.aggregates_anchor import Visibility
-from foreknow.sample.aggregates_candidates import Limits, core_plan, fit_windows, full_plan
-from foreknow.sample.aggregates_feature import AggregatePlan, Feature, KeyPart, Stat
-from foreknow.sample.aggregates_history import build_history
-from foreknow.sample.aggregates_label import LabelHistory, label_horizon
-from foreknow.sample.aggregates_reference import aggregate_reference, sibling_means_reference
-from foreknow.sample.aggregates_value import Value
+from foreknow.sample.aggregates import kernel
+from foreknow.sample.aggregates.aggregator import Aggregator
+from foreknow.sample.aggregates.anchor import Visibility
+from foreknow.sample.aggregates.candidates import Limits, core_plan, fit_windows, full_plan
+from foreknow.sample.aggregates.feature import AggregatePlan, Feature, KeyPart, Stat
+from foreknow.sample.aggregates.history import build_history
+from foreknow.sample.aggregates.label import LabelHistory, label_horizon
+from foreknow.sample.aggregates.reference import aggregate_reference, sibling_means_reference
+from foreknow.sample.aggregates.value import Value
 from foreknow.sample.seeds import Seeds
 from foreknow.schema.table import Column, ForeignKey, Schema, Table
 from foreknow.testing.market import START, build_market, market_tables, other_future

@@ -7,11 +7,12 @@ import pyarrow as pa
 import pytest
 
 from foreknow.graph.encode import TableFeatures, fit_encoding
-from foreknow.sample.aggregates_feature import AggregatePlan, Feature, Stat
-from foreknow.sample.aggregates_value import Value
+from foreknow.sample.aggregates.feature import AggregatePlan, Feature, Stat
+from foreknow.sample.aggregates.value import Value
 from foreknow.sample.loader import Seeds
 from foreknow.schema.table import Column, Schema, Table
 from foreknow.task.label import LabelEncoding, encode_labels, fit_labels
+from foreknow.testing.market import market_task
 from foreknow.testing.stores import build_store
 from foreknow.train import baselines
 from foreknow.train.baselines import entity_baseline, majority_baseline
@@ -19,7 +20,7 @@ from foreknow.train.boosting import BoostedTrees, BoostingConfig, fit_trees
 from foreknow.train.loop import SplitData
 from foreknow.train.scoreboard import NETWORK, Row, make_row, score, with_intervals
 from foreknow.train.screening import explained_share
-from foreknow.train.tabular import _is_clock
+from foreknow.train.tabular import _is_clock, horizon_of
 from foreknow.train.verdict import verdict
 from foreknow.types import DAY_S, Stype, TaskType
 
@@ -367,3 +368,13 @@ def test_what_counts_up_with_the_seed_time_is_taken_for_a_clock():
     time = np.repeat(np.arange(20), 50) * DAY_S
     x = np.column_stack([time, time, np.random.default_rng(0).normal(size=1000)]).astype(np.float32)
     assert _is_clock(plan, x, time).tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize(("said", "expected"), [(30 * DAY_S, 30 * DAY_S), (0, 0), (None, 7 * DAY_S)])
+def test_past_labels_are_known_after_the_horizon_the_task_says(said, expected):
+    task = market_task(horizon_s=said)
+    splits = {
+        split: SplitData(seeds=Seeds(row=np.zeros(len(t), np.int64), time=np.array(t) * DAY_S), target=np.zeros(len(t)))
+        for split, t in {"train": [0, 7, 14], "validation": [21], "test": [28]}.items()
+    }
+    assert horizon_of(task, splits) == expected

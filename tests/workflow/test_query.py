@@ -6,6 +6,8 @@ import pytest
 
 import foreknow as fk
 from foreknow.errors import TaskError
+from foreknow.project import task_from_file
+from foreknow.task.task import EntityTask
 from foreknow.testing.market import START
 from foreknow.testing.market_project import SEED_TIMES
 from foreknow.types import DAY_S, Stype
@@ -31,6 +33,16 @@ def rows(prepared):
         k: sorted(zip(t.entity_row.tolist(), t.seed_time.tolist(), t.labels.to_pylist(), strict=True))
         for k, t in prepared.tables.items()
     }
+
+
+def test_a_query_and_the_labels_of_a_task_say_when_they_are_known(market):
+    assert ask(market).task.horizon_s == 60 * DAY_S
+    months = ask(market, BUYS.replace("60, days", "1, months")).task
+    assert months.horizon_s == 31 * DAY_S, "the longest month there is"
+    assert EntityTask.from_dict(months.to_dict()) == months
+    tables = fk.open(market).project.file.tasks["Buys"]
+    said = tables.model_copy(update={"horizon": "60 days"})
+    assert [task_from_file("Buys", t).horizon_s for t in (tables, said)] == [None, 60 * DAY_S]
 
 
 def read(folder, table):

@@ -37,6 +37,7 @@ class EntityTask:
         context_until: Freezes the context: no row after this time (Unix seconds) is seen, whatever the seed time.
         known: Columns of an entity's own row that are known although the row's time is after the seed time, such
             as the schedule of a flight that has not left. Everything else of such a row is hidden.
+        horizon_s: How long after its seed time a label is known at the latest, seconds; None if nobody said.
         allow: Findings of the leakage audit to let pass: ``NAME``, ``NAME:table`` or ``NAME:table.column``.
         query: The predictive query the task was made from, if it was.
         settings: Split settings of that query, as plain values.
@@ -57,6 +58,7 @@ class EntityTask:
     inclusive: bool = True
     context_until: int | None = None
     known: tuple[str, ...] = ()
+    horizon_s: int | None = None
     allow: tuple[str, ...] = ()
     query: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -79,6 +81,7 @@ class EntityTask:
             "inclusive": self.inclusive,
             "context_until": self.context_until,
             "known": list(self.known),
+            "horizon_s": self.horizon_s,
             "allow": list(self.allow),
             "query": self.query,
             "settings": dict(self.settings),

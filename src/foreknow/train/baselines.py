@@ -10,9 +10,8 @@ import numpy as np
 
 from foreknow.graph.encode import Encoding, TableFeatures
 from foreknow.graph.store import GraphStore, GraphTable
-from foreknow.sample.aggregates import Aggregator
-from foreknow.sample.aggregates_feature import AggregatePlan, Feature, KeyPart, Stat
-from foreknow.sample.aggregates_label import label_horizon
+from foreknow.sample.aggregates.aggregator import Aggregator
+from foreknow.sample.aggregates.feature import AggregatePlan, Feature, KeyPart, Stat
 from foreknow.sample.temporal import known_until
 from foreknow.task.label import LabelEncoding
 from foreknow.task.metric import metric as find_metric
@@ -21,7 +20,7 @@ from foreknow.train.boosting import BoostingConfig, fit_trees
 from foreknow.train.loop import SplitData
 from foreknow.train.loss import ABSOLUTE_METRICS
 from foreknow.train.scoreboard import WITH_VECTORS, Row, make_row
-from foreknow.train.tabular import AggregateData, fit_tabular, label_history, visibility
+from foreknow.train.tabular import AggregateData, fit_tabular, horizon_of, label_history, visibility
 from foreknow.types import TaskType
 
 __all__ = ["aggregate_baseline", "embedding_baseline", "entity_baseline", "history_baselines", "majority_baseline"]
@@ -97,8 +96,6 @@ def history_baselines(
     encoding: Encoding,
     labels: LabelEncoding,
     splits: Mapping[str, SplitData],
-    *,
-    horizon_s: int | None = None,
 ) -> list[Row]:
     """Predict what the entity's own labels were: their mean, and the last one. What is known of them by then.
 
@@ -111,13 +108,11 @@ def history_baselines(
         encoding: Fitted on the past.
         labels: The task's labels.
         splits: The splits.
-        horizon_s: How long after its seed time a label is known; by `label_horizon` if not given.
     """
     started = time.monotonic()
     if len(labels.classes) > MAX_HISTORY_CLASSES:
         return []
-    if horizon_s is None:
-        horizon_s = label_horizon([splits[s].seeds.time for s in ("train", "validation", "test") if s in splits])
+    horizon_s = horizon_of(task, splits)
     history = label_history(labels, splits, most=MAX_HISTORY_CLASSES)
     common = majority_baseline(labels, splits, task.metric).outputs
     num_labels = history.values.shape[1]

@@ -13,11 +13,11 @@ import numpy as np
 
 from foreknow.graph.encode import Encoding
 from foreknow.graph.store import GraphStore
-from foreknow.sample.aggregates import Aggregator
-from foreknow.sample.aggregates_anchor import Visibility
-from foreknow.sample.aggregates_candidates import Limits, core_plan, fit_windows, full_plan
-from foreknow.sample.aggregates_feature import AggregatePlan
-from foreknow.sample.aggregates_label import LabelHistory, label_horizon
+from foreknow.sample.aggregates.aggregator import Aggregator
+from foreknow.sample.aggregates.anchor import Visibility
+from foreknow.sample.aggregates.candidates import Limits, core_plan, fit_windows, full_plan
+from foreknow.sample.aggregates.feature import AggregatePlan
+from foreknow.sample.aggregates.label import LabelHistory, label_horizon
 from foreknow.sample.seeds import Seeds
 from foreknow.task.label import LabelEncoding
 from foreknow.task.task import EntityTask
@@ -26,7 +26,15 @@ from foreknow.train.loop import SplitData
 from foreknow.train.screening import explained_share
 from foreknow.types import TaskType
 
-__all__ = ["AggregateData", "SelectionConfig", "fit_aggregates", "fit_tabular", "label_history", "visibility"]
+__all__ = [
+    "AggregateData",
+    "SelectionConfig",
+    "fit_aggregates",
+    "fit_tabular",
+    "horizon_of",
+    "label_history",
+    "visibility",
+]
 
 CLOCK_SHARE = 0.95  # of the variance of the seed times: a feature that explains more of it is a clock
 MAX_LABELS = 5  # classes or labels whose past is followed
@@ -71,6 +79,13 @@ def visibility(store: GraphStore, task: EntityTask) -> Visibility:
     )
 
 
+def horizon_of(task: EntityTask, splits: Mapping[str, SplitData]) -> int:
+    """How long after its seed time a label is known, seconds: as the task says, or else by `label_horizon`."""
+    if task.horizon_s is not None:
+        return task.horizon_s
+    return label_horizon([splits[s].seeds.time for s in ("train", "validation", "test") if s in splits])
+
+
 def label_history(labels: LabelEncoding, splits: Mapping[str, SplitData], *, most: int = MAX_LABELS) -> LabelHistory:
     """The labels of training and validation rows as columns: values, or one indicator per frequent class or label."""
     parts = [splits[s] for s in ("train", "validation") if s in splits]
@@ -96,7 +111,6 @@ def fit_aggregates(
     splits: Mapping[str, SplitData],
     *,
     until: int,
-    horizon_s: int | None = None,
     train_rows: int | None = None,
     seed: int = 0,
     config: SelectionConfig | None = None,
@@ -110,15 +124,13 @@ def fit_aggregates(
         labels: The task's labels.
         splits: At least ``train``.
         until: The last training seed time, Unix seconds.
-        horizon_s: How long after its seed time a label is known; by `label_horizon` if not given.
         train_rows: Training rows to compute them for at most, evenly spaced; all if not given. The labels of all count
             as past labels.
         seed: Of what is drawn to choose by.
         config: How to choose.
     """
     config = config or SelectionConfig()
-    if horizon_s is None:
-        horizon_s = label_horizon([splits[s].seeds.time for s in ("train", "validation", "test") if s in splits])
+    horizon_s = horizon_of(task, splits)
     history = label_history(labels, splits)
     see = visibility(store, task)
     core = core_plan(

@@ -75,6 +75,11 @@ class Duration:
     def _length(self) -> int:
         return self.seconds + self.months * _MONTH_S
 
+    @property
+    def longest_s(self) -> int:
+        """Seconds it takes at most: months differ in length."""
+        return self.seconds + self.months * 31 * DAY_S
+
     def after(self, moment: int) -> int:
         """The moment this long after another (before it, if negative).
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from foreknow.sample.aggregates_kernel import CHANGE, DECAY, EWM, LAST, MAX, MEAN, MIN, ROWS, STD, SUM
+from foreknow.sample.aggregates.kernel import CHANGE, DECAY, EWM, LAST, MAX, MEAN, MIN, ROWS, STD, SUM
 
 __all__ = ["aggregate_reference", "sibling_means_reference"]
 
@@ -12,7 +12,7 @@ __all__ = ["aggregate_reference", "sibling_means_reference"]
 def aggregate_reference(
     values: np.ndarray, start: np.ndarray, stop: np.ndarray, low: np.ndarray, recipes: np.ndarray
 ) -> np.ndarray:
-    """What ``aggregates_kernel.aggregate`` writes to ``out``."""
+    """What ``kernel.aggregate`` writes to ``out``."""
     out = np.full((len(start), len(recipes)), np.nan)
     for q in range(len(start)):
         if start[q] < 0:
@@ -50,7 +50,7 @@ def _statistic(values: np.ndarray, start: int, stop: int, low: np.ndarray, kind:
 def sibling_means_reference(
     group: np.ndarray, time: np.ndarray | None, values: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What ``aggregates_kernel.sibling_means`` writes, from each row's group (-1: none, left NaN) and time."""
+    """What ``kernel.sibling_means`` writes, from each row's group (-1: none, left NaN) and time."""
     mean, number = np.full(len(group), np.nan), np.full(len(group), np.nan)
     for i, g in enumerate(group):
         if g < 0:

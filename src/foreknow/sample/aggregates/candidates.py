@@ -13,9 +13,9 @@ import numpy as np
 
 from foreknow.graph.encode import Encoding
 from foreknow.graph.store import GraphStore
-from foreknow.sample.aggregates_anchor import Anchor, Visibility, anchor_table
-from foreknow.sample.aggregates_feature import LAST_ROWS, AggregatePlan, Feature, KeyPart, Stat
-from foreknow.sample.aggregates_value import Value
+from foreknow.sample.aggregates.anchor import Anchor, Visibility, anchor_table
+from foreknow.sample.aggregates.feature import LAST_ROWS, AggregatePlan, Feature, KeyPart, Stat
+from foreknow.sample.aggregates.value import Value
 from foreknow.types import DAY_S
 
 __all__ = ["Limits", "core_plan", "fit_windows", "full_plan"]

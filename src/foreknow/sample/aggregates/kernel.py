@@ -1,6 +1,6 @@
 """The aggregation kernels, compiled with numba: one pass over the rows of each group, without the GIL.
 
-``aggregates_reference.py`` holds the same in plain NumPy, as the tests' oracle; keep the two in step.
+``reference.py`` holds the same in plain NumPy, as the tests' oracle; keep the two in step.
 
 Rows stand in groups, each in the order they became known. A query asks for statistics of the rows
 ``[low, stop)`` of its group, for several ``low``. Sums run from the group's first row to the query's last one and no

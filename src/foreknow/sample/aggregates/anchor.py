@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from foreknow.graph.store import GraphStore
-from foreknow.sample.aggregates_history import History, build_history
+from foreknow.sample.aggregates.history import History, build_history
 from foreknow.sample.seeds import Seeds
 from foreknow.sample.temporal import known_until
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from foreknow.errors import SamplingError
 from foreknow.graph.store import GraphStore
-from foreknow.sample.aggregates_kernel import locate
+from foreknow.sample.aggregates.kernel import locate
 from foreknow.types import NEVER, NO_ROW
 
 __all__ = ["History", "Spans", "build_history", "group_rows"]

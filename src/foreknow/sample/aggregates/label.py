@@ -12,8 +12,8 @@ from itertools import pairwise
 import numpy as np
 
 from foreknow.graph.store import GraphStore
-from foreknow.sample.aggregates_anchor import Walker, anchor_table
-from foreknow.sample.aggregates_feature import KeyPart
+from foreknow.sample.aggregates.anchor import Walker, anchor_table
+from foreknow.sample.aggregates.feature import KeyPart
 from foreknow.sample.seeds import Seeds
 
 __all__ = ["LabelHistory", "key_groups", "label_horizon"]

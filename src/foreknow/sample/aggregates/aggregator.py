@@ -18,12 +18,12 @@ import numpy as np
 from foreknow.graph.columns import MISSING_TIME
 from foreknow.graph.encode import Encoding
 from foreknow.graph.store import GraphStore
-from foreknow.sample import aggregates_kernel as kernel
-from foreknow.sample.aggregates_anchor import Anchor, Visibility, Walker, anchor_table
-from foreknow.sample.aggregates_feature import LAST_ROWS, AggregatePlan, Feature, KeyPart, Stat
-from foreknow.sample.aggregates_history import History, Spans, group_rows
-from foreknow.sample.aggregates_label import LabelHistory, key_groups
-from foreknow.sample.aggregates_value import Value, ValueReader
+from foreknow.sample.aggregates import kernel
+from foreknow.sample.aggregates.anchor import Anchor, Visibility, Walker, anchor_table
+from foreknow.sample.aggregates.feature import LAST_ROWS, AggregatePlan, Feature, KeyPart, Stat
+from foreknow.sample.aggregates.history import History, Spans, group_rows
+from foreknow.sample.aggregates.label import LabelHistory, key_groups
+from foreknow.sample.aggregates.value import Value, ValueReader
 from foreknow.sample.seeds import Seeds
 from foreknow.types import DAY_S, NEVER
 

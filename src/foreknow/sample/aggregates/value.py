@@ -14,8 +14,8 @@ import numpy as np
 from foreknow.errors import SamplingError
 from foreknow.graph.columns import MISSING_TIME
 from foreknow.graph.store import GraphStore
-from foreknow.sample.aggregates_history import History, build_history
-from foreknow.sample.aggregates_kernel import first_seen, previous_gap, sibling_means
+from foreknow.sample.aggregates.history import History, build_history
+from foreknow.sample.aggregates.kernel import first_seen, previous_gap, sibling_means
 from foreknow.types import DAY_S
 
 __all__ = ["Value", "ValueKind", "ValueReader"]

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from foreknow.graph.store import GraphStore
-from foreknow.sample.aggregates_anchor import Anchor, anchor_table
-from foreknow.sample.aggregates_value import Value
+from foreknow.sample.aggregates.anchor import Anchor, anchor_table
+from foreknow.sample.aggregates.value import Value
 from foreknow.types import DAY_S
 
 __all__ = ["LAST_ROWS", "AggregatePlan", "Feature", "KeyPart", "Stat", "describe"]

@@ -1,0 +1,1 @@
+"""Relational aggregates: what the past of each seed adds up to along foreign keys."""
